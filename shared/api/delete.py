@@ -1,0 +1,21 @@
+"""`DELETE` of a study, a series or an instance."""
+
+from http import HTTPStatus
+
+from azurefunctions.extensions.http.fastapi import Response
+
+from shared.services import partitions
+from shared.services.delete import delete
+from shared.services.service import storage
+from shared.web.routing import Call
+
+from .requests import identifiers
+
+
+async def delete_resource(call: Call) -> Response:
+    """DEL-1 to DEL-5."""
+    study, series, instance = identifiers(call)
+    account = await storage()
+    partition = await partitions.use(account, call.partition)
+    await delete(account, partition, study, series, instance)
+    return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -1,0 +1,27 @@
+"""`GET /health/check` (HC-1 to HC-3)."""
+
+from http import HTTPStatus
+
+import orjson
+from azurefunctions.extensions.http.fastapi import Response
+
+from shared.errors import ServiceError
+from shared.services import health
+from shared.services.health import HEALTHY, UNHEALTHY
+from shared.services.service import storage
+from shared.storage.wire import StorageError
+from shared.web.routing import Call
+
+
+async def get_health(call: Call) -> Response:
+    try:
+        found = await health.checks(await storage())
+    except (StorageError, ServiceError, OSError, ExceptionGroup):
+        found = [health.Check("DataStoreHealthCheck", UNHEALTHY, "The storage account cannot be reached.")]
+    healthy = all(check.status == HEALTHY for check in found)
+    body = {
+        "overallStatus": HEALTHY if healthy else UNHEALTHY,
+        "details": [{"name": c.name, "status": c.status, "description": c.description} for c in found],
+    }
+    status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
+    return Response(orjson.dumps(body), status_code=status, media_type="application/json")

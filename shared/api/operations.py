@@ -1,0 +1,82 @@
+"""`GET operations/{operation}`: how far a long-running operation has come (OPS-1 to OPS-19)."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+
+import azure.durable_functions as df
+import orjson
+from azurefunctions.extensions.http.fastapi import Response
+
+from shared.errors import BadRequest
+from shared.services import operations
+from shared.services.service import storage
+from shared.storage.operations import ENDED, OperationRow
+from shared.web.routing import Call
+
+RETRY_AFTER_SECONDS = "1"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+async def get_operation(call: Call) -> Response:
+    """202 with `Location` while the operation is under way, then 200 (OPS-4, OPS-5, D-6)."""
+    try:
+        operation_id = uuid.UUID(call.path("operation")).hex
+    except ValueError:
+        raise BadRequest("The operation id must be a GUID.") from None
+    assert call.durable is not None
+    row = await operations.find(await storage(), operation_id, orchestration_status(call.durable))
+    body = orjson.dumps(_state(row))
+    if row.status in ENDED:
+        return Response(body, media_type="application/json")
+    return Response(
+        body, status_code=HTTPStatus.ACCEPTED, media_type="application/json", headers=poll(call, operation_id)
+    )
+
+
+def poll(call: Call, operation_id: str) -> dict[str, str]:
+    """The headers that tell a client where and when to ask again."""
+    return {"Location": href(call, operation_id), "Retry-After": RETRY_AFTER_SECONDS}
+
+
+def href(call: Call, operation_id: str) -> str:
+    return f"{call.service_url}/operations/{operation_id}"
+
+
+def orchestration_status(client: df.DurableOrchestrationClient) -> operations.OrchestrationStatus:
+    """Asks the Durable Functions extension for the runtime status of an orchestration."""
+
+    async def status(instance: str) -> str | None:
+        found = await client.get_status(instance)
+        return found.runtime_status.value if found and found.runtime_status else None
+
+    return status
+
+
+def _state(row: OperationRow) -> dict[str, Any]:
+    """OPS-10 to OPS-17, UPD-35."""
+    results: dict[str, Any] = {
+        "studyProcessed": row.results.study_processed,
+        "studyUpdated": row.results.study_updated,
+        "studyFailed": row.results.study_failed,
+        "instanceUpdated": row.results.instance_updated,
+    }
+    if row.results.errors:
+        results["errors"] = row.results.errors
+    return {
+        "operationId": row.id,
+        "type": row.type,
+        "createdTime": _time(row.created),
+        "lastUpdatedTime": _time(row.updated),
+        "status": row.status,
+        "percentComplete": row.percent,
+        "results": results,
+    }
+
+
+def _time(microseconds: int) -> str:
+    """OPS-12."""
+    moment = _EPOCH + timedelta(microseconds=microseconds)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond:06d}0Z"

@@ -1,0 +1,22 @@
+"""`GET partitions` (PART-10)."""
+
+import orjson
+from azurefunctions.extensions.http.fastapi import Response
+
+from shared.services import partitions
+from shared.services.service import storage
+from shared.web.routing import Call
+
+from .change_feed import timestamp
+
+
+async def get_partitions(call: Call) -> Response:
+    found = [
+        {
+            "partitionKey": partition.key,
+            "partitionName": partition.name,
+            "createdDate": timestamp(partition.created),
+        }
+        for partition in await partitions.every(await storage())
+    ]
+    return Response(orjson.dumps(found), media_type="application/json")

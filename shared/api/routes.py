@@ -1,0 +1,58 @@
+"""All resources of the service: path, methods, handlers."""
+
+import azure.durable_functions as df
+from azurefunctions.extensions.http.fastapi import Response
+
+from shared.dicom.searchable import Level
+from shared.web.routing import Call, resource, unversioned
+
+from .bulk_update import post_bulk_update
+from .change_feed import get_latest, get_page
+from .delete import delete_resource
+from .health import get_health
+from .operations import get_operation
+from .partitions import get_partitions
+from .retrieve import get_frames, get_instances, get_metadata
+from .search import search_at
+from .store import post_instances
+
+blueprint = df.Blueprint()
+
+STUDY = "studies/{study}"
+SERIES = f"{STUDY}/series/{{series}}"
+INSTANCE = f"{SERIES}/instances/{{instance}}"
+
+
+async def post_to_study(call: Call) -> Response:
+    """`studies/$bulkUpdate` has the shape of `studies/{study}`, and the host knows no precedence among routes."""
+    if call.path("study").lower() == "$bulkupdate":
+        return await post_bulk_update(call)
+    return await post_instances(call)
+
+
+resource(blueprint, "studies", "studies", {"GET": search_at(Level.STUDY), "POST": post_instances})
+resource(
+    blueprint,
+    "study",
+    STUDY,
+    {"GET": get_instances, "POST": post_to_study, "DELETE": delete_resource},
+    durable=True,
+)
+resource(blueprint, "study_metadata", f"{STUDY}/metadata", {"GET": get_metadata})
+resource(blueprint, "study_series", f"{STUDY}/series", {"GET": search_at(Level.SERIES)})
+resource(blueprint, "study_instances", f"{STUDY}/instances", {"GET": search_at(Level.INSTANCE)})
+resource(blueprint, "one_series", SERIES, {"GET": get_instances, "DELETE": delete_resource})
+resource(blueprint, "series_metadata", f"{SERIES}/metadata", {"GET": get_metadata})
+resource(blueprint, "series_instances", f"{SERIES}/instances", {"GET": search_at(Level.INSTANCE)})
+resource(blueprint, "instance", INSTANCE, {"GET": get_instances, "DELETE": delete_resource})
+resource(blueprint, "instance_metadata", f"{INSTANCE}/metadata", {"GET": get_metadata})
+resource(blueprint, "frames", f"{INSTANCE}/frames/{{frames}}", {"GET": get_frames})
+resource(blueprint, "series", "series", {"GET": search_at(Level.SERIES)})
+resource(blueprint, "instances", "instances", {"GET": search_at(Level.INSTANCE)})
+resource(blueprint, "partitions", "partitions", {"GET": get_partitions}, partitioned=False)
+resource(blueprint, "changefeed", "changefeed", {"GET": get_page}, partitioned=False)
+resource(blueprint, "changefeed_latest", "changefeed/latest", {"GET": get_latest}, partitioned=False)
+resource(
+    blueprint, "operation", "operations/{operation}", {"GET": get_operation}, partitioned=False, durable=True
+)
+unversioned(blueprint, "health", "health/check", {"GET": get_health})

@@ -1,0 +1,103 @@
+"""The attributes that every search knows (QIDO-40 to QIDO-53), and how their values are compared."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from . import tags
+
+
+class Level(IntEnum):
+    """A level of the query/retrieve information model (PS3.4 C.6.2.1)."""
+
+    STUDY = 1
+    SERIES = 2
+    INSTANCE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    tag: int
+    vr: str
+    level: Level
+
+    @property
+    def key(self) -> str:
+        """The attribute's name in DICOM JSON."""
+        return f"{self.tag:08X}"
+
+    @property
+    def keyword(self) -> str:
+        return tags.keyword_of(self.tag)
+
+
+STUDY_INSTANCE_UID = Attribute(0x0020000D, "UI", Level.STUDY)
+MODALITIES_IN_STUDY = Attribute(0x00080061, "CS", Level.STUDY)
+SERIES_INSTANCE_UID = Attribute(0x0020000E, "UI", Level.SERIES)
+MODALITY = Attribute(0x00080060, "CS", Level.SERIES)
+SOP_INSTANCE_UID = Attribute(0x00080018, "UI", Level.INSTANCE)
+
+STUDY_ATTRIBUTES = (
+    Attribute(0x00100010, "PN", Level.STUDY),
+    Attribute(0x00100020, "LO", Level.STUDY),
+    Attribute(0x00100030, "DA", Level.STUDY),
+    Attribute(0x00080050, "SH", Level.STUDY),
+    Attribute(0x00080090, "PN", Level.STUDY),
+    Attribute(0x00080020, "DA", Level.STUDY),
+    Attribute(0x00081030, "LO", Level.STUDY),
+)
+"""What the index row of a study holds besides its UID (QIDO-110); MODALITIES_IN_STUDY is derived from its series."""
+
+SERIES_ATTRIBUTES = (
+    MODALITY,
+    Attribute(0x00400244, "DA", Level.SERIES),
+    Attribute(0x00081090, "LO", Level.SERIES),
+)
+"""What the index row of a series holds besides its UID (QIDO-110)."""
+
+SEARCHABLE = {
+    attribute.tag: attribute
+    for attribute in (
+        STUDY_INSTANCE_UID,
+        *STUDY_ATTRIBUTES,
+        MODALITIES_IN_STUDY,
+        SERIES_INSTANCE_UID,
+        *SERIES_ATTRIBUTES,
+        SOP_INSTANCE_UID,
+    )
+}
+
+_ACCENTS = dict.fromkeys(range(0x0300, 0x0370))
+
+
+def fold(value: str, vr: str) -> str:
+    """The form in which values of this VR are compared: padding and case never count, accents not in names.
+
+    QIDO-60, QIDO-61, QIDO-80. Used for keys and for matching alike.
+    """
+    text = unicodedata.normalize("NFD", value.rstrip(" \0").casefold())
+    if vr == "PN":
+        text = text.translate(_ACCENTS)
+    return unicodedata.normalize("NFC", text)
+
+
+def words(name: str) -> list[str]:
+    """The folded words of a person name, in order (QIDO-76)."""
+    return fold(name, "PN").replace("^", " ").replace("=", " ").split()
+
+
+def values(element: dict[str, Any] | None) -> list[str]:
+    """The values of a DICOM JSON element as text; a person name with its groups joined by `=`."""
+    if not element:
+        return []
+    return [_text(value) for value in element.get("Value", []) if value is not None]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, dict):
+        groups = [str(value.get(group, "")) for group in ("Alphabetic", "Ideographic", "Phonetic")]
+        return "=".join(groups).rstrip("=")
+    return str(value)

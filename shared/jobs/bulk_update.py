@@ -1,0 +1,68 @@
+"""The orchestration of a bulk update: its studies one after the other, each an activity that can be repeated (UPD-50).
+
+Running orchestrations are replayed against this code: one that schedules other activities needs another name.
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+import azure.durable_functions as df
+
+from shared.services import bulk_update as service
+from shared.services.bulk_update import StudyUpdate
+from shared.services.service import storage
+
+blueprint = df.Blueprint()
+
+_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=4)
+
+
+@blueprint.function_name("bulk_update")
+@blueprint.orchestration_trigger(context_name="context")
+def bulk_update(context: df.DurableOrchestrationContext) -> Generator[Any, Any, None]:
+    """Input: operation, partition, studies, changes."""
+    task: dict[str, Any] = context.get_input()
+    operation, studies = task["operation"], task["studies"]
+    if not (yield context.call_activity_with_retry("begin_update", _RETRY, operation)):
+        return
+    for index, study in enumerate(studies):
+        part = {**task, "studies": None, "index": index, "study": study}
+        try:
+            updated = yield context.call_activity_with_retry("update_study", _RETRY, part)
+        except Exception:
+            updated = None
+        outcome = {"operation": operation, "total": len(studies), "done": index + 1, "study": study, "updated": updated}
+        yield context.call_activity_with_retry("record_study", _RETRY, outcome)
+    yield context.call_activity_with_retry("end_update", _RETRY, operation)
+
+
+@blueprint.function_name("begin_update")
+@blueprint.activity_trigger(input_name="operation")
+async def begin_update(operation: str) -> bool:
+    return await service.begin(await storage(), operation)
+
+
+@blueprint.function_name("update_study")
+@blueprint.activity_trigger(input_name="part")
+async def update_study(part: dict) -> int | None:  # type: ignore[type-arg]
+    update = StudyUpdate(part["operation"], part["index"], part["partition"], part["study"], part["changes"])
+    return await service.update_study(await storage(), update)
+
+
+@blueprint.function_name("record_study")
+@blueprint.activity_trigger(input_name="outcome")
+async def record_study(outcome: dict) -> None:  # type: ignore[type-arg]
+    await service.record(
+        await storage(),
+        outcome["operation"],
+        outcome["total"],
+        outcome["done"],
+        outcome["study"],
+        outcome["updated"],
+    )
+
+
+@blueprint.function_name("end_update")
+@blueprint.activity_trigger(input_name="operation")
+async def end_update(operation: str) -> None:
+    await service.end(await storage(), operation)

@@ -1,0 +1,184 @@
+"""Bulk update: what one operation does to its studies (UPD-50 to UPD-65, D-60 to D-70).
+
+A study is updated by one transaction that adds a change set row and changes the study row; no file is touched (D-65). All
+functions can be repeated at any point and go on where they were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, replace
+
+from ..dicom.change_set import Changes, merge
+from ..dicom.searchable import STUDY_ATTRIBUTES, values
+from ..errors import Unavailable
+from ..storage import keys
+from ..storage.change_feed import ENTRIES_PER_TRANSACTION, UPDATE, Change
+from ..storage.intents import UPDATE as UPDATE_INTENT
+from ..storage.intents import Intent
+from ..storage.lookups import rows_of
+from ..storage.operations import ENDED, FAILED, RUNNING, SUCCEEDED, OperationRow
+from ..storage.rows import ChangeSetRow, Outbox, StudyHead, StudyRow, Summary
+from ..storage.storage import Storage
+from ..storage.wire import Operation, TransactionFailed
+from .commit import MOST_ATTEMPTS
+from .settle import settle
+
+LOCK = "update"
+TYPE = "update"
+
+
+@dataclass(frozen=True, slots=True)
+class StudyUpdate:
+    """The part of an operation that is one study; `index` is its place in the operation."""
+
+    operation: str
+    index: int
+    partition: str
+    study: str
+    changes: Changes
+
+    @property
+    def key(self) -> str:
+        return keys.study_partition(self.partition, self.study)
+
+    @property
+    def writer(self) -> str:
+        return f"{self.operation}-{self.index:02d}"
+
+
+async def update_study(storage: Storage, update: StudyUpdate) -> int | None:
+    """Updates all instances that the study has; returns their number, None when there is no such study (D-62)."""
+    intent = Intent(update.writer, UPDATE_INTENT, {update.key}, [update.operation, update.index])
+    await storage.intents.write(intent)
+    async with storage.instances.lock(update.key):
+        applied = await _apply(storage, update)
+    if applied is not None:
+        await publish(storage, update.key, update.writer, applied)
+    await storage.intents.done(intent)
+    if applied is None:
+        return None
+    return sum([1 async for row in storage.instances.rows(update.key, metadata=False) if row.version <= applied.cover])
+
+
+async def publish(storage: Storage, key: str, writer: str, applied: ChangeSetRow) -> None:
+    """Appends an Update entry for each covered instance to the feed, going on where an earlier run stopped (CF-42)."""
+    partition, study = keys.parse_study_partition(key)
+    notes = await storage.change_feed.notes(f"{writer}-")
+    number, after = len(notes), next(reversed(notes.values()), "")
+    batch: list[Change] = []
+    last = after
+    async for row in storage.instances.rows(key, metadata=False, after=after):
+        if row.version > applied.cover:
+            continue
+        batch.append(Change(partition, study, row.series, row.sop_instance, UPDATE, applied.version))
+        last = row.row_key
+        if len(batch) == ENTRIES_PER_TRANSACTION:
+            await storage.change_feed.append(f"{writer}-{number:06d}", batch, last)
+            number, batch = number + 1, []
+    if batch:
+        await storage.change_feed.append(f"{writer}-{number:06d}", batch, last)
+
+
+async def _apply(storage: Storage, update: StudyUpdate) -> ChangeSetRow | None:
+    """Commits the change set, unless an earlier run has; brings the lookup rows after it."""
+    for attempt in range(MOST_ATTEMPTS):
+        head = await storage.instances.head(update.key)
+        if head.study is None or not head.exists:
+            return None
+        before = rows_of(update.key, head)
+        earlier = next((row for row in head.change_sets if row.operation == update.writer), None)
+        if earlier:
+            await settle(storage, update.key, head, {})
+            return earlier
+        after, row = _with_change_set(head, head.study, update)
+        stale = set(before) - set(rows_of(update.key, after))
+        if stale:
+            after.outbox.append(Outbox(update.writer, sorted(stale)))
+        assert after.study is not None
+        operations = [
+            Operation("update", after.study.entity(update.key)),
+            Operation("update" if row.etag else "insert", row.entity(update.key)),
+            *(Operation("upsert", outbox.entity(update.key)) for outbox in after.outbox[len(head.outbox) :]),
+        ]
+        try:
+            etags = await storage.instances.commit(operations)
+        except TransactionFailed:
+            await asyncio.sleep(random.uniform(0, 0.01 * min(attempt, 10)))
+            continue
+        after.study = replace(after.study, etag=etags[0])
+        await settle(storage, update.key, after, before)
+        return row
+    raise Unavailable("Too many requests change this study at the same time.")
+
+
+def _with_change_set(head: StudyHead, study: StudyRow, update: StudyUpdate) -> tuple[StudyHead, ChangeSetRow]:
+    """A second update of the same instances is merged into the change set of the first."""
+    version = max(time.time_ns() // 1000, study.version + 1)
+    cover = study.instance_version
+    known = next((row for row in head.change_sets if row.cover == cover), None)
+    row = ChangeSetRow(
+        cover=cover,
+        version=version,
+        operation=update.writer,
+        changes=merge(known.changes, update.changes) if known else update.changes,
+        etag=known.etag if known else "",
+    )
+    new = replace(study, version=version, summary=_updated(study.summary, update.changes))
+    others = [item for item in head.change_sets if item.cover != cover]
+    return StudyHead(new, head.series, [*others, row], head.fences, list(head.outbox)), row
+
+
+def _updated(summary: Summary, changes: Changes) -> Summary:
+    """What a search finds after the update; an empty value clears (D-63)."""
+    updated = dict(summary)
+    for attribute in STUDY_ATTRIBUTES:
+        if (element := changes.get(attribute.key)) is None:
+            continue
+        updated.pop(attribute.key, None)
+        if any(value.strip(" \0") for value in values(element)):
+            updated[attribute.key] = element
+    return updated
+
+
+async def begin(storage: Storage, operation_id: str) -> bool:
+    """Marks the operation as running. False when it has ended or has lost the lock, and must not do anything."""
+    operation = await storage.operations.get(operation_id)
+    holder = await storage.operations.lock_holder(LOCK)
+    if operation is None or operation.status in ENDED or holder is None or holder[0] != operation_id:
+        return False
+    await _save(storage, operation, status=RUNNING)
+    return True
+
+
+async def record(storage: Storage, operation_id: str, total: int, done: int, study: str, updated: int | None) -> None:
+    """Adds the outcome of the `done`-th of `total` studies to the operation; a repeat changes nothing (UPD-35, UPD-39)."""
+    operation = await storage.operations.get(operation_id)
+    if operation is None or operation.results.study_processed >= done:
+        return
+    results = operation.results
+    results.study_processed = done
+    if updated is None:
+        results.study_failed += 1
+        results.errors.append(f"Failed to update instances for study {study}")
+    else:
+        results.study_updated += 1
+        results.instance_updated += updated
+    operation.percent = done * 100 // total
+    await _save(storage, operation, status=operation.status)
+
+
+async def end(storage: Storage, operation_id: str) -> None:
+    """Ends the operation by what its studies came to, and frees the lock."""
+    operation = await storage.operations.get(operation_id)
+    if operation is not None and operation.status not in ENDED:
+        operation.percent = 100
+        await _save(storage, operation, status=FAILED if operation.results.study_failed else SUCCEEDED)
+    await storage.operations.release(LOCK, operation_id)
+
+
+async def _save(storage: Storage, operation: OperationRow, *, status: str) -> None:
+    operation.status = status
+    await storage.operations.save(operation)

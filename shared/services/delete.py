@@ -1,0 +1,165 @@
+"""Delete: removes instances with everything that belongs to them (DEL-1 to DEL-16, D-44, D-50).
+
+The order: intent, rows (with an outbox that holds lookups and change feed entries), outbox, blobs, end of the intent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
+from ..dicom import dicom_json
+from ..dicom.change_set import Changes
+from ..dicom.searchable import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES
+from ..errors import NotFound, Unavailable
+from ..storage import keys
+from ..storage.change_feed import DELETE, Change
+from ..storage.intents import DELETE as DELETE_INTENT
+from ..storage.intents import Intent, new_request_id
+from ..storage.lookups import instance_key, rows_of
+from ..storage.rows import InstanceRow, Outbox, SeriesRow, StudyHead, StudyRow
+from ..storage.storage import Storage
+from ..storage.wire import Entity, Operation, TransactionFailed
+from .commit import MOST_ATTEMPTS, latest, with_modalities
+from .metadata import latest_metadata
+from .settle import settle
+from .summaries import integer, summary_of
+
+ROWS_PER_TRANSACTION = 80
+_BLOBS_AT_ONCE = 16
+
+
+async def delete(
+    storage: Storage, partition: str, study: str, series: str | None = None, sop_instance: str | None = None
+) -> None:
+    """Deletes a study, a series or an instance. Raises NotFound when there is none (DEL-5)."""
+    key = keys.study_partition(partition, study)
+    targets = [
+        row
+        async for row in storage.instances.rows(key, series, metadata=False)
+        if sop_instance is None or row.sop_instance == sop_instance
+    ]
+    if not targets:
+        level = "instance" if sop_instance else "series" if series else "study"
+        raise NotFound(f"The specified {level} cannot be found.")
+    payload = [[row.series, row.sop_instance, row.version, row.blob, row.metadata_blob] for row in targets]
+    intent = Intent(new_request_id(), DELETE_INTENT, {key}, payload)
+    await storage.intents.write(intent)
+    await finish(storage, intent)
+
+
+async def finish(storage: Storage, intent: Intent) -> None:
+    """Does whatever of a delete is not done yet."""
+    [key] = intent.studies
+    for start in range(0, len(intent.payload), ROWS_PER_TRANSACTION):
+        targets = {
+            keys.instance_row(series, sop_instance): version
+            for series, sop_instance, version, _, _ in intent.payload[start : start + ROWS_PER_TRANSACTION]
+        }
+        async with storage.instances.lock(key):
+            before, head = await _remove_rows(storage, key, f"{intent.id}-{start:06d}", targets)
+            await settle(storage, key, head, before)
+    gate = asyncio.Semaphore(_BLOBS_AT_ONCE)
+
+    async def remove(blob: str) -> None:
+        async with gate:
+            await storage.wire.delete_blob(blob)
+
+    await asyncio.gather(*(remove(name) for *_, blob, metadata in intent.payload for name in (blob, metadata) if name))
+    await storage.intents.done(intent)
+
+
+async def _remove_rows(
+    storage: Storage, key: str, name: str, targets: dict[str, int]
+) -> tuple[dict[tuple[str, str, str], str], StudyHead]:
+    """Deletes the rows that still have the version they had; recomputes what the study and its series say (D-44)."""
+    for attempt in range(MOST_ATTEMPTS):
+        head = await storage.instances.head(key)
+        before = rows_of(key, head)
+        rows = [row async for row in storage.instances.rows(key, metadata=False)]
+        gone = [row for row in rows if targets.get(row.row_key) == row.version]
+        if not gone or head.study is None:
+            return before, head
+        left = [row for row in rows if targets.get(row.row_key) != row.version]
+        after = await _without(storage, key, head, head.study, left)
+        stale = [*(set(before) - set(rows_of(key, after))), *(instance_key(key, row) for row in gone)]
+        partition, study = keys.parse_study_partition(key)
+        changes = [
+            Change(partition, study, row.series, row.sop_instance, DELETE, head.current_version(row.version))
+            for row in gone
+        ]
+        after.outbox.append(Outbox(name, stale, name, changes))
+        try:
+            etags = await storage.instances.commit(_operations(key, head, after, gone))
+        except TransactionFailed:
+            await asyncio.sleep(random.uniform(0, 0.01 * min(attempt, 10)))
+            continue
+        if after.study:
+            after.study = replace(after.study, etag=etags[0])
+        return before, after
+    raise Unavailable("Too many requests change this study at the same time.")
+
+
+async def _without(
+    storage: Storage, key: str, head: StudyHead, study: StudyRow, left: Sequence[InstanceRow]
+) -> StudyHead:
+    """The head of a study of which only the instances `left` remain."""
+    series: dict[str, SeriesRow] = {}
+    for name, row in head.series.items():
+        members = [item for item in left if item.series == name]
+        if len(members) == row.instances:
+            series[name] = row
+        elif members:
+            newest = max(members, key=lambda item: item.version)
+            lines = await _metadata(storage, key, newest, {})
+            series[name] = replace(
+                row,
+                instances=len(members),
+                version=newest.version,
+                newest=newest.sop_instance,
+                number=integer(lines, "00200011"),
+                summary=latest({}, summary_of(lines, SERIES_ATTRIBUTES)),
+            )
+    if not left:
+        return StudyHead(outbox=list(head.outbox), fences=head.fences)
+    newest = max(left, key=lambda item: item.version)
+    summary = study.summary
+    if (newest.series, newest.sop_instance) != study.newest or len(series) < len(head.series):
+        lines = await _metadata(storage, key, newest, head.changes_to(newest.version))
+        summary = with_modalities(latest({}, summary_of(lines, STUDY_ATTRIBUTES)), series.values())
+    row = replace(
+        study,
+        instances=len(left),
+        series=len(series),
+        version=study.version,
+        newest=(newest.series, newest.sop_instance),
+        summary=summary,
+    )
+    return StudyHead(row, series, head.change_sets, head.fences, list(head.outbox))
+
+
+async def _metadata(storage: Storage, key: str, row: InstanceRow, changes: Changes) -> dict[str, bytes]:
+    """The lines of the newest remaining instance's metadata."""
+    _, found = await storage.instances.find(key, row.series, row.sop_instance)
+    return dicom_json.lines(await latest_metadata(storage, found or row, changes))
+
+
+def _operations(key: str, head: StudyHead, after: StudyHead, gone: Sequence[InstanceRow]) -> list[Operation]:
+    assert head.study is not None
+    if after.study is not None:
+        operations = [Operation("update", after.study.entity(key))]
+    elif head.fences:
+        operations = [Operation("update", replace(head.study, instances=0, series=0, summary={}).entity(key))]
+    else:
+        operations = [Operation("delete", head.study.entity(key))]
+    for name, row in head.series.items():
+        if name not in after.series:
+            operations.append(Operation("delete", row.entity(key)))
+        elif after.series[name] != row:
+            operations.append(Operation("update", after.series[name].entity(key)))
+    if after.study is None:
+        operations += [Operation("delete", row.entity(key)) for row in head.change_sets]
+    operations += [Operation("delete", Entity(key, row.row_key, {}, "*")) for row in gone]
+    return [*operations, Operation("upsert", after.outbox[-1].entity(key))]

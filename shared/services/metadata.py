@@ -1,0 +1,15 @@
+"""The metadata of stored instances: DICOM JSON as kept in the rows, with the study's change sets applied."""
+
+from __future__ import annotations
+
+from ..dicom.change_set import Changes, patch_metadata
+from ..storage.rows import InstanceRow
+from ..storage.storage import Storage
+
+
+async def latest_metadata(storage: Storage, row: InstanceRow, changes: Changes) -> bytes:
+    """The DICOM JSON object of an instance (UTF-8, one element a line); with empty `changes` that of the original."""
+    metadata = row.metadata
+    if row.metadata_blob:
+        metadata = b"".join([chunk async for chunk in storage.wire.read_blob(row.metadata_blob)])
+    return patch_metadata(metadata, changes, list(row.layout.character_sets)) if changes else metadata

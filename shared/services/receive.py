@@ -1,0 +1,205 @@
+"""Receives one DICOM file: scans it while it is stored, without ever holding more of it than a few blocks."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+
+from ..dicom import dicom_json, frames, tags
+from ..dicom.change_set import HeadLayout
+from ..dicom.head import HeadScanner, ScannedFile
+from ..dicom.searchable import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES
+from ..dicom.validation import Findings, validate
+from ..errors import InvalidDicom, PayloadTooLarge
+from ..storage import keys
+from ..storage.rows import InstanceRow, Summary
+from ..storage.wire import Wire
+from .summaries import integer, summary_of
+
+BLOCK_BYTES = 4 << 20
+BLOCKS_AT_ONCE = 3
+PREAMBLE = 128
+
+INVALID_DICOM = 0xA900
+IMPLICIT_VR = 0xB007
+VALIDATION_WARNING = 1
+
+_LARGE_HEAD = 256 * 1024
+
+
+@dataclass(slots=True)
+class Received:
+    """A file of a store request. `row` is None when it cannot be stored; `failure` then has the reason (STOW-126)."""
+
+    failure: int | None = None
+    comments: list[str] = field(default_factory=list)
+    warning: int | None = None
+    multiple_values: bool = False
+    study: str = ""
+    sop_class: str = ""
+    sop_instance: str = ""
+    row: InstanceRow | None = None
+    study_summary: Summary = field(default_factory=dict)
+    series_summary: Summary = field(default_factory=dict)
+    series_number: int = 0
+    data: bytes | None = None
+    blocks: list[str] = field(default_factory=list)
+
+
+async def receive(
+    wire: Wire, chunks: AsyncIterator[bytes], *, request: str, number: int, study: str | None, max_bytes: int
+) -> Received:
+    """Reads one file to its end. Its bytes are then in `data`, or staged as uncommitted `blocks` when it is long.
+
+    Raises PayloadTooLarge before the excess is read (D-17); whatever is wrong with the file itself becomes a failure.
+    """
+    blob = keys.blob_name(request, number)
+    scanner: HeadScanner | None = HeadScanner()
+    failure = ""
+    length = 0
+    async with _BlockStager(wire, blob) as stager:
+        async for chunk in chunks:
+            length += len(chunk)
+            if length > max_bytes:
+                raise PayloadTooLarge(f"The request exceeded the allowed limit of {max_bytes} bytes.")
+            if scanner is None:
+                continue
+            try:
+                scanner.feed(chunk)
+            except InvalidDicom as error:
+                scanner, failure = None, error.detail
+                continue
+            await stager.write(chunk)
+        scan = None
+        if scanner is not None:
+            try:
+                scan = scanner.finish()
+            except InvalidDicom as error:
+                failure = error.detail
+        if scan is None:
+            return Received(failure=INVALID_DICOM, comments=[f"DICOM100: {failure}"] if failure else [])
+        data, blocks = await stager.finish()
+    if scan.head_length > _LARGE_HEAD:
+        received = await asyncio.to_thread(_describe, scan, study, request, blob)
+    else:
+        received = _describe(scan, study, request, blob)
+    received.data, received.blocks = data, blocks
+    return received
+
+
+async def write_blob(wire: Wire, received: Received) -> None:
+    """Completes the file in storage. Nothing refers to it until its row is committed."""
+    row = received.row
+    assert row is not None
+    metadata = {"study": received.study, "series": row.series, "instance": row.sop_instance}
+    if row.metadata_blob:
+        await wire.put_blob(row.metadata_blob, row.metadata, metadata)
+    if received.data is not None:
+        await wire.put_blob(row.blob, received.data, metadata)
+        received.data = None
+    else:
+        await wire.put_block_list(row.blob, received.blocks, metadata)
+
+
+def _describe(scan: ScannedFile, study: str | None, request: str, blob: str) -> Received:
+    """What the index needs to know of a scanned file."""
+    findings = validate(scan, study)
+    received = Received(
+        study=_uid(scan, tags.STUDY_INSTANCE_UID),
+        sop_class=_uid(scan, tags.SOP_CLASS_UID),
+        sop_instance=_uid(scan, tags.SOP_INSTANCE_UID),
+        multiple_values=findings.multiple_values,
+    )
+    if findings.failures:
+        received.failure = findings.failure_reason
+        received.comments = [text for _, text in _one_per_tag(findings)]
+        return received
+    received.comments = [text for _, text in findings.warnings]
+    received.warning = IMPLICIT_VR if scan.is_implicit_vr else VALIDATION_WARNING if findings.warnings else None
+    metadata = dicom_json.encode(findings.dataset, scan.character_sets, scan.is_little_endian)
+    lines = dicom_json.lines(metadata)
+    index = frames.locate_frames(scan)
+    row = InstanceRow(
+        series=_uid(scan, tags.SERIES_INSTANCE_UID),
+        sop_instance=received.sop_instance,
+        version=0,
+        request=request,
+        blob=blob,
+        sop_class=received.sop_class,
+        length=scan.length,
+        number=integer(lines, "00200013"),
+        layout=HeadLayout.of(scan),
+        frames=index.to_bytes() if index else b"",
+        metadata=metadata,
+    )
+    received.row = row if row.fits() else replace(row, metadata_blob=f"{row.blob}.json")
+    received.study_summary = summary_of(lines, STUDY_ATTRIBUTES)
+    received.series_summary = summary_of(lines, SERIES_ATTRIBUTES)
+    received.series_number = integer(lines, "00200011")
+    return received
+
+
+def _one_per_tag(findings: Findings) -> list[tuple[int, str]]:
+    """STOW-47, STOW-49: all messages, the required attributes' first, one for each tag."""
+    comments = dict(reversed([*findings.failures, *findings.warnings]))
+    ordered = dict.fromkeys(tag for tag, _ in (*findings.failures, *findings.warnings))
+    return [(tag, comments[tag]) for tag in ordered]
+
+
+def _uid(scan: ScannedFile, tag: int) -> str:
+    """The first value of a UID of the data set, without padding; empty when it is missing."""
+    for element in scan.dataset:
+        if element.tag == tag and isinstance(element.value, bytes):
+            return element.value.decode("ascii", "replace").split("\\")[0].strip(" \0")
+    return ""
+
+
+class _BlockStager:
+    """Collects a file: short ones in memory, long ones as staged blocks, a few of them on their way at a time."""
+
+    def __init__(self, wire: Wire, blob: str) -> None:
+        self._wire = wire
+        self._blob = blob
+        self._buffer = bytearray()
+        self._blocks: list[str] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> _BlockStager:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def write(self, chunk: bytes) -> None:
+        self._buffer += chunk
+        while len(self._buffer) > BLOCK_BYTES:
+            await self._stage(bytes(memoryview(self._buffer)[:BLOCK_BYTES]))
+            del self._buffer[:BLOCK_BYTES]
+
+    async def finish(self) -> tuple[bytes | None, list[str]]:
+        if not self._blocks:
+            return _without_preamble(bytes(self._buffer)), []
+        if self._buffer:
+            await self._stage(bytes(self._buffer))
+        await asyncio.gather(*self._tasks)
+        return None, self._blocks
+
+    async def _stage(self, data: bytes) -> None:
+        if not self._blocks:
+            data = _without_preamble(data)
+        block = base64.b64encode(f"{len(self._blocks):06d}".encode()).decode()
+        self._blocks.append(block)
+        while len(self._tasks) >= BLOCKS_AT_ONCE:
+            done, self._tasks = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        self._tasks.add(asyncio.create_task(self._wire.put_block(self._blob, block, data)))
+
+
+def _without_preamble(data: bytes) -> bytes:
+    """D-11: the preamble, which may hold anything, is stored as zeros."""
+    return bytes(PREAMBLE) + data[PREAMBLE:]

@@ -1,0 +1,135 @@
+"""What a search result holds (QIDO-85 to QIDO-108, D-41 to D-45)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..dicom.searchable import (
+    MODALITIES_IN_STUDY,
+    SERIES_ATTRIBUTES,
+    SERIES_INSTANCE_UID,
+    SOP_INSTANCE_UID,
+    STUDY_ATTRIBUTES,
+    STUDY_INSTANCE_UID,
+    Level,
+)
+from ..storage.rows import InstanceRow, StudyHead, Summary
+from .query import Query
+
+_DEFAULTS = {
+    Level.STUDY: [attribute.tag for attribute in (STUDY_INSTANCE_UID, *STUDY_ATTRIBUTES)],
+    Level.SERIES: [attribute.tag for attribute in (SERIES_INSTANCE_UID, *SERIES_ATTRIBUTES)],
+    Level.INSTANCE: [SOP_INSTANCE_UID.tag],
+}
+"""QIDO-85 to QIDO-87."""
+
+_ALL = {
+    Level.STUDY: [
+        0x00080005, 0x00080020, 0x00080030, 0x00080050, 0x00080056, 0x00080090, 0x00080201, 0x00100010, 0x00100020,
+        0x00100030, 0x00100040, 0x0020000D, 0x00200010, 0x00081030, 0x00080063, 0x00081032, 0x00081060, 0x00081080,
+        0x00081110, 0x00101010, 0x00101020, 0x00101030, 0x00102180, 0x001021B0,
+    ],
+    Level.SERIES: [
+        0x00080005, 0x00080060, 0x00080201, 0x0008103E, 0x0020000E, 0x00400244, 0x00400245, 0x00400275, 0x00200011,
+        0x00200060, 0x00080021, 0x00080031,
+    ],
+    Level.INSTANCE: [
+        0x00080005, 0x00080016, 0x00080018, 0x00080056, 0x00080201, 0x00200013, 0x00280010, 0x00280011, 0x00280100,
+        0x00280008,
+    ],
+}  # fmt: skip
+"""QIDO-97; together with the defaults of the level (D-42)."""
+
+_AVAILABLE_TRANSFER_SYNTAX = 0x00083002
+_RETRIEVE_URL = 0x00081190
+_SERIES_OF_STUDY = 0x00201206
+_INSTANCES_OF_STUDY = 0x00201208
+_INSTANCES_OF_SERIES = 0x00201209
+_INDEXED = frozenset({*_DEFAULTS[Level.STUDY], *_DEFAULTS[Level.SERIES], MODALITIES_IN_STUDY.tag, _RETRIEVE_URL})
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A study, series or instance that a search has found; `created` in microseconds since 1970.
+
+    `head`, `row` and `metadata` (lines of DICOM JSON by tag) are there when something needed them.
+    """
+
+    study: str
+    series: str = ""
+    created: int = 0
+    study_summary: Summary = field(default_factory=dict)
+    series_summary: Summary = field(default_factory=dict)
+    head: StudyHead | None = None
+    row: InstanceRow | None = None
+    metadata: Mapping[str, bytes] | None = None
+
+    @property
+    def identifiers(self) -> tuple[str, ...]:
+        return (self.study, self.series, self.row.sop_instance if self.row else "")
+
+
+def needs_metadata(query: Query) -> bool:
+    """Whether the index rows lack something that is to be returned."""
+    return query.level is Level.INSTANCE or not wanted_tags(query) <= _INDEXED
+
+
+def wanted_tags(query: Query) -> set[int]:
+    wanted = {condition.attribute.tag for condition in query.conditions} | set(query.include)
+    for level in (Level(value) for value in query.levels):
+        wanted |= set(_DEFAULTS[level])
+        if query.include_all:
+            wanted |= set(_ALL[level])
+    if query.study:
+        wanted.add(STUDY_INSTANCE_UID.tag)
+    if query.series:
+        wanted.add(SERIES_INSTANCE_UID.tag)
+    return wanted
+
+
+def result(query: Query, found: Found, base_url: str) -> bytes:
+    """One DICOM JSON object: from the metadata, and from the index where the index has the attribute (QIDO-114)."""
+    wanted = {f"{tag:08X}" for tag in wanted_tags(query)}
+    elements: dict[str, str] = {}
+    for key, line in (found.metadata or {}).items():
+        if key in wanted:
+            elements[key] = line.decode()
+    for key, value in _index(query, found, base_url).items():
+        if key in wanted:
+            elements[key] = f'"{key}":{json.dumps(value, ensure_ascii=False, separators=(",", ":"))}'
+    return ("{" + ",".join(elements[key] for key in sorted(elements)) + "}").encode()
+
+
+def _index(query: Query, found: Found, base_url: str) -> dict[str, Any]:
+    known: dict[str, Any] = {STUDY_INSTANCE_UID.key: _uid(found.study)}
+    url = f"{base_url}/studies/{found.study}"
+    if query.level is Level.INSTANCE:
+        known |= {key: value for key, value in found.study_summary.items() if key == MODALITIES_IN_STUDY.key}
+    else:
+        known |= found.study_summary | found.series_summary
+    if found.series:
+        known[SERIES_INSTANCE_UID.key] = _uid(found.series)
+        url += f"/series/{found.series}"
+    if query.level is Level.INSTANCE and found.row:
+        known[SOP_INSTANCE_UID.key] = _uid(found.row.sop_instance)
+        url += f"/instances/{found.row.sop_instance}"
+    if found.row:
+        known[f"{_AVAILABLE_TRANSFER_SYNTAX:08X}"] = _uid(found.row.layout.transfer_syntax)
+    if found.head and found.head.study:
+        known[f"{_SERIES_OF_STUDY:08X}"] = _count(found.head.study.series)
+        known[f"{_INSTANCES_OF_STUDY:08X}"] = _count(found.head.study.instances)
+        if found.series in found.head.series:
+            known[f"{_INSTANCES_OF_SERIES:08X}"] = _count(found.head.series[found.series].instances)
+    known[f"{_RETRIEVE_URL:08X}"] = {"vr": "UR", "Value": [url]}
+    return known
+
+
+def _uid(value: str) -> dict[str, Any]:
+    return {"vr": "UI", "Value": [value]}
+
+
+def _count(number: int) -> dict[str, Any]:
+    return {"vr": "IS", "Value": [number]}

@@ -1,0 +1,186 @@
+"""Store (STOW-RS): receives files, keeps them, makes them visible, and says what became of each.
+
+The order is what makes a crash harmless: intent, blobs, rows, lookups, change feed, end of the intent, answer. Every step
+can be repeated; services/upkeep.py finishes or undoes what a dead request left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from ..settings import Settings
+from ..storage import change_feed, keys
+from ..storage.change_feed import Change
+from ..storage.intents import STORE, Intent, new_request_id
+from ..storage.lookups import instance_key
+from ..storage.rows import InstanceRow
+from ..storage.storage import Storage
+from .commit import Committed, batches, commit
+from .receive import Received, receive, write_blob
+from .settle import settle
+
+ALREADY_EXISTS = 0xB00E
+
+_PUTS_AT_ONCE = 4
+_COMMIT_EVERY = 500
+_HEARTBEAT_SECONDS = 60
+
+
+@dataclass(slots=True)
+class StoreResult:
+    """The files of the request in its order (STOW-28)."""
+
+    files: list[Received] = field(default_factory=list)
+
+    @property
+    def stored(self) -> list[Received]:
+        return [item for item in self.files if item.failure is None]
+
+    @property
+    def failed(self) -> list[Received]:
+        return [item for item in self.files if item.failure is not None]
+
+
+async def store(
+    storage: Storage, settings: Settings, files: AsyncIterator[AsyncIterator[bytes]], partition: str, study: str | None
+) -> StoreResult:
+    """Stores DICOM files as they arrive. `files` yields the chunks of each; one must be read before the next.
+
+    Raises what reading the body raises; then nothing that was not visible already stays behind.
+    """
+    request = _StoreRequest(storage, partition)
+    try:
+        async for chunks in files:
+            received = await receive(
+                storage.wire,
+                chunks,
+                request=request.id,
+                number=len(request.result.files),
+                study=study,
+                max_bytes=settings.max_part_bytes,
+            )
+            await request.add(received)
+        await request.commit()
+    except BaseException:
+        await asyncio.shield(request.undo())
+        raise
+    await request.end()
+    return request.result
+
+
+class _StoreRequest:
+    def __init__(self, storage: Storage, partition: str) -> None:
+        self.id = new_request_id()
+        self.result = StoreResult()
+        self._storage = storage
+        self._partition = partition
+        self._intent = Intent(self.id, STORE, set())
+        self._pending: list[Received] = []
+        self._known: set[tuple[str, str]] = set()
+        self._puts: dict[asyncio.Task[None], Received] = {}
+        self._appends = 0
+        self._committing = False
+
+    async def add(self, received: Received) -> None:
+        """Takes the next file of the request, and starts to write its blob."""
+        self.result.files.append(received)
+        if received.row is None:
+            return
+        key = keys.study_partition(self._partition, received.study)
+        identity = (key, received.row.row_key)
+        if identity in self._known:
+            received.failure = ALREADY_EXISTS
+            return
+        self._known.add(identity)
+        if key not in self._intent.studies or self._silent():
+            self._intent.studies.add(key)
+            await self._storage.intents.write(self._intent)
+        self._pending.append(received)
+        while len(self._puts) >= _PUTS_AT_ONCE:
+            await self._wait(asyncio.FIRST_COMPLETED)
+        self._puts[asyncio.create_task(write_blob(self._storage.wire, received))] = received
+        if len(self._pending) >= _COMMIT_EVERY:
+            await self.commit()
+
+    async def commit(self) -> None:
+        """Makes all files that have arrived visible."""
+        while self._puts:
+            await self._wait(asyncio.ALL_COMPLETED)
+        self._committing = True
+        by_study: dict[str, list[Received]] = {}
+        for item in self._pending:
+            by_study.setdefault(keys.study_partition(self._partition, item.study), []).append(item)
+        self._pending = []
+        async with asyncio.TaskGroup() as group:
+            for key, items in by_study.items():
+                group.create_task(self._commit_study(key, items))
+
+    async def _commit_study(self, key: str, items: list[Received]) -> None:
+        for batch in batches(items):
+            async with self._storage.instances.lock(key):
+                committed = await commit(self._storage, key, self.id, batch)
+                await settle(self._storage, key, committed.head, committed.before)
+            await self._publish(key, committed)
+            await self._remove_duplicates(committed)
+
+    async def _publish(self, key: str, committed: Committed) -> None:
+        if not committed.stored:
+            return
+        await self._storage.lookups.write({instance_key(key, row): "{}" for row in committed.stored})
+        self._appends += 1
+        await self._storage.change_feed.append(
+            feed_writer(self.id, self._appends),
+            [created(key, row) for row in committed.stored],
+            published_note(key, committed.stored),
+        )
+
+    async def _remove_duplicates(self, committed: Committed) -> None:
+        for item in committed.duplicates:
+            item.failure, item.warning, item.comments = ALREADY_EXISTS, None, []
+            assert item.row is not None
+            await self._storage.wire.delete_blob(item.row.blob)
+            if item.row.metadata_blob:
+                await self._storage.wire.delete_blob(item.row.metadata_blob)
+
+    async def end(self) -> None:
+        if self._intent.studies:
+            await self._storage.intents.done(self._intent)
+
+    async def undo(self) -> None:
+        """Removes the blobs of a request that has committed nothing; otherwise upkeep finds the intent and finishes it."""
+        await asyncio.gather(*self._puts, return_exceptions=True)
+        if self._committing or not self._intent.studies:
+            return
+        async for blob in self._storage.wire.list_blobs(keys.request_prefix(self.id)):
+            await self._storage.wire.delete_blob(blob)
+        await self._storage.intents.done(self._intent)
+
+    async def _wait(self, until: str) -> None:
+        done, _ = await asyncio.wait(self._puts, return_when=until)
+        for task in done:
+            del self._puts[task]
+            task.result()
+
+    def _silent(self) -> bool:
+        return time.time_ns() // 1000 - self._intent.touched > _HEARTBEAT_SECONDS * 1_000_000
+
+
+def created(key: str, row: InstanceRow) -> Change:
+    """The change feed entry of a stored instance (CF-40)."""
+    partition, study = keys.parse_study_partition(key)
+    return Change(partition, study, row.series, row.sop_instance, change_feed.CREATE, row.version)
+
+
+def feed_writer(request: str, number: int) -> str:
+    """The name under which a request appends to the change feed for the `number`-th time, from 1."""
+    return f"{request}-{number:06d}"
+
+
+def published_note(key: str, rows: Sequence[InstanceRow]) -> str:
+    """What the feed remembers of an append: the study and the range of versions."""
+    versions = [row.version for row in rows]
+    return json.dumps([key, min(versions), max(versions)])

@@ -1,0 +1,34 @@
+"""Reads single elements out of stored metadata without parsing the rest."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..dicom.searchable import Attribute, values
+from ..storage.rows import Summary
+
+
+def element(lines: Mapping[str, bytes], key: str) -> dict[str, Any] | None:
+    """The DICOM JSON element with this tag (eight hexadecimal digits), or None."""
+    line = lines.get(key)
+    if line is None:
+        return None
+    parsed: dict[str, dict[str, Any]] = json.loads(b"{" + line + b"}")
+    return parsed[key]
+
+
+def summary_of(lines: Mapping[str, bytes], attributes: Iterable[Attribute]) -> Summary:
+    """The elements of these attributes that the metadata has."""
+    found = {attribute.key: element(lines, attribute.key) for attribute in attributes}
+    return {key: value for key, value in found.items() if value}
+
+
+def integer(lines: Mapping[str, bytes], key: str) -> int:
+    """The first value of an IS element; 0 when there is none."""
+    found = values(element(lines, key))
+    try:
+        return int(found[0])
+    except (IndexError, ValueError):
+        return 0

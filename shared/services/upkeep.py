@@ -1,0 +1,131 @@
+"""Upkeep: finishes or undoes the work of requests that died, and forgets what nobody needs any more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import time
+from dataclasses import replace
+
+from ..errors import Unavailable
+from ..settings import Settings
+from ..storage import intents, keys
+from ..storage.change_feed import ENTRIES_PER_TRANSACTION
+from ..storage.instances import TABLE
+from ..storage.intents import Intent
+from ..storage.lookups import instance_key
+from ..storage.operations import ENDED
+from ..storage.rows import InstanceRow, StudyRow
+from ..storage.storage import Storage
+from ..storage.wire import Entity, Operation, TransactionFailed
+from . import bulk_update, delete
+from .commit import MOST_ATTEMPTS
+from .settle import settle
+from .store import created, feed_writer, published_note
+
+_MARKERS_AT_ONCE = 1000
+_MARKER_SECONDS = 24 * 3600
+
+logger = logging.getLogger(__name__)
+
+
+async def upkeep(storage: Storage, settings: Settings) -> None:
+    """Goes once through all work in flight. One failing piece does not keep the others from being done."""
+    now = time.time_ns() // 1000
+    for intent in await storage.intents.open():
+        if now - intent.touched < settings.intent_timeout_seconds * 1_000_000:
+            continue
+        try:
+            if await storage.intents.claim(intent):
+                await resolve(storage, intent)
+        except Exception:
+            logger.exception("Upkeep could not finish the %s request %s.", intent.kind, intent.id)
+    await _forget_markers(storage)
+
+
+async def resolve(storage: Storage, intent: Intent) -> None:
+    """Finishes the work of `intent` if it has been committed, undoes it if not."""
+    match intent.kind:
+        case intents.STORE:
+            await _resolve_store(storage, intent)
+        case intents.DELETE:
+            await delete.finish(storage, intent)
+        case intents.UPDATE:
+            await _resolve_update(storage, intent)
+
+
+async def _resolve_store(storage: Storage, intent: Intent) -> None:
+    """Fences the request out of its studies first: from then on it cannot commit, so what is there is all there is."""
+    referenced: set[str] = set()
+    for key in intent.studies:
+        await _fence(storage, key, intent.id)
+        rows = [row async for row in storage.instances.rows(key, metadata=False) if row.request == intent.id]
+        referenced |= {name for row in rows for name in (row.blob, row.metadata_blob) if name}
+        await settle(storage, key, await storage.instances.head(key), {})
+        await storage.lookups.write({instance_key(key, row): "{}" for row in rows})
+        await _publish(storage, key, intent.id, rows)
+    async for blob in storage.wire.list_blobs(keys.request_prefix(intent.id)):
+        if blob not in referenced:
+            await storage.wire.delete_blob(blob)
+    await storage.intents.done(intent)
+
+
+async def _fence(storage: Storage, key: str, request: str) -> None:
+    """Adds the fence and changes the study row in one transaction, on which a commit of the request then fails."""
+    for attempt in range(MOST_ATTEMPTS):
+        head = await storage.instances.head(key)
+        if request in head.fences:
+            return
+        study = head.study or StudyRow(
+            created=0, version=0, instance_version=0, instances=0, series=0, summary={}, newest=("", "")
+        )
+        touch = Operation("update" if head.study else "insert", replace(study).entity(key))
+        fence = Operation("insert", Entity(key, keys.fence_row(request), {}))
+        try:
+            await storage.wire.transact(TABLE, [touch, fence])
+        except TransactionFailed:
+            await asyncio.sleep(random.uniform(0, 0.01 * min(attempt, 10)))
+            continue
+        return
+    raise Unavailable("Too many requests change this study at the same time.")
+
+
+async def _publish(storage: Storage, key: str, request: str, rows: list[InstanceRow]) -> None:
+    """Appends the Create entries that the feed does not have yet."""
+    while True:
+        notes = await storage.change_feed.notes(f"{request}-")
+        known = [(first, last) for study, first, last in map(json.loads, notes.values()) if study == key]
+        missing = [row for row in rows if not any(first <= row.version <= last for first, last in known)]
+        if not missing:
+            return
+        batch = sorted(missing, key=lambda row: row.version)[:ENTRIES_PER_TRANSACTION]
+        number = next(n for n in range(1, len(notes) + 2) if feed_writer(request, n) not in notes)
+        await storage.change_feed.append(
+            feed_writer(request, number), [created(key, row) for row in batch], published_note(key, batch)
+        )
+
+
+async def _resolve_update(storage: Storage, intent: Intent) -> None:
+    """An update that runs is finished by its orchestration; what one that was terminated has committed, here."""
+    operation_id, _ = intent.payload
+    operation = await storage.operations.get(operation_id)
+    if operation is not None and operation.status not in ENDED:
+        return
+    [key] = intent.studies
+    head = await storage.instances.head(key)
+    applied = next((row for row in head.change_sets if row.operation == intent.id), None)
+    if applied:
+        await settle(storage, key, head, {})
+        await bulk_update.publish(storage, key, intent.id, applied)
+    await storage.intents.done(intent)
+
+
+async def _forget_markers(storage: Storage) -> None:
+    """Feed markers make repeats harmless; once its intent is gone nobody repeats a request."""
+    writers = await storage.change_feed.markers(_MARKERS_AT_ONCE, before=time.time_ns() // 1000 - _MARKER_SECONDS * 1_000_000)
+    if not writers:
+        return
+    working = {intent.id for intent in await storage.intents.open()}
+    await storage.change_feed.remove_markers([w for w in writers if w.rsplit("-", 1)[0] not in working])

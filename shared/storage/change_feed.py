@@ -1,0 +1,224 @@
+"""The table `changefeed`: one partition with the entries, a time index and the head row that orders all writers.
+
+A writer commits one entity group transaction: the head row with its ETag, the entries, one time index row and a marker of
+the writer. So sequences have no gaps, timestamps grow with them, and no entry appears behind a reader (D-51).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .properties import number, text
+from .wire import Entity, Operation, TransactionFailed, Wire, literal
+
+TABLE = "changefeed"
+
+CREATE, UPDATE, DELETE = "Create", "Update", "Delete"
+
+_PARTITION = "feed"
+_HEAD = "head"
+_ENTRY, _TIME, _MARKER = "e", "t", "w"
+ENTRIES_PER_TRANSACTION = 90
+_MOST_OPERATIONS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What happened to one instance; `version` is the instance's version that the change made or ended."""
+
+    partition: str
+    study: str
+    series: str
+    sop_instance: str
+    action: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A change with its place in the feed; `timestamp` in microseconds since 1970."""
+
+    sequence: int
+    timestamp: int
+    change: Change
+
+
+@dataclass(slots=True)
+class _Batch:
+    writer: str
+    changes: Sequence[Change]
+    note: str
+    done: asyncio.Future[None]
+
+
+@dataclass(slots=True)
+class _Head:
+    next: int = 1
+    timestamp: int = 0
+    etag: str = ""
+
+
+class ChangeFeed:
+    """Appends to and reads the feed. Concurrent appends of one process share a transaction."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._head: _Head | None = None
+        self._waiting: list[_Batch] = []
+        self._pump: asyncio.Task[None] | None = None
+
+    async def append(self, writer: str, changes: Sequence[Change], note: str = "") -> None:
+        """Appends at most 90 changes; a repeat with the same `writer` is a no-op. `note` is kept with the marker."""
+        batch = _Batch(writer, changes, note, asyncio.get_running_loop().create_future())
+        self._waiting.append(batch)
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.create_task(self._drain())
+        await batch.done
+
+    async def notes(self, writers: str) -> dict[str, str]:
+        """The notes of all writers that begin with `writers`, by writer in ascending order."""
+        first = _MARKER + writers
+        condition = _range(first, first[:-1] + chr(ord(first[-1]) + 1))
+        return {
+            entity.row_key.removeprefix(_MARKER): text(entity.properties, "note")
+            async for entity in self._wire.entities(TABLE, condition)
+        }
+
+    async def bounds(self, start: int | None, end: int | None) -> tuple[int, int]:
+        """The sequences [first, past) of the entries with start <= timestamp < end (CF-12)."""
+        past_all = (await self._read_head()).next
+        first = await self._first_at(start, past_all) if start is not None else 1
+        past = await self._first_at(end, past_all) if end is not None else past_all
+        return first, past
+
+    async def read(self, first: int, past: int) -> list[Entry]:
+        """The entries with first <= sequence < past, in order."""
+        if first >= past:
+            return []
+        condition = _range(_entry_key(first), _entry_key(past))
+        return [_entry(entity) async for entity in self._wire.entities(TABLE, condition)]
+
+    async def remove_markers(self, writers: Sequence[str]) -> None:
+        """Forgets writers whose work is over and will never be repeated."""
+        for start in range(0, len(writers), _MOST_OPERATIONS):
+            await self._wire.transact(
+                TABLE,
+                [
+                    Operation("delete", Entity(_PARTITION, _MARKER + writer, {}, "*"))
+                    for writer in writers[start : start + _MOST_OPERATIONS]
+                ],
+            )
+
+    async def markers(self, most: int, *, before: int) -> list[str]:
+        """Up to `most` writers that are remembered and appended before that time (microseconds since 1970)."""
+        condition = f"{_range(_MARKER, _MARKER + '~')} and t lt {before}L"
+        page = await self._wire.query(TABLE, condition, select=("PartitionKey", "RowKey"), top=most)
+        return [entity.row_key.removeprefix(_MARKER) for entity in page.entities]
+
+    async def _first_at(self, timestamp: int, past_all: int) -> int:
+        condition = _range(f"{_TIME}{max(timestamp, 0):020d}", _TIME + "~")
+        page = await self._wire.query(TABLE, condition, top=1)
+        while not page.entities and page.continuation:
+            page = await self._wire.query(TABLE, condition, top=1, continuation=page.continuation)
+        return number(page.entities[0].properties, "first") if page.entities else past_all
+
+    async def _read_head(self) -> _Head:
+        entity = await self._wire.get_entity(TABLE, _PARTITION, _HEAD)
+        if entity is None:
+            return _Head()
+        return _Head(number(entity.properties, "next"), number(entity.properties, "timestamp"), entity.etag)
+
+    async def _drain(self) -> None:
+        while self._waiting:
+            batches = [self._waiting.pop(0)]
+            while self._waiting and _operations([*batches, self._waiting[0]]) <= _MOST_OPERATIONS:
+                batches.append(self._waiting.pop(0))
+            try:
+                await self._commit(batches)
+            except BaseException as error:
+                for batch in batches:
+                    if not batch.done.done():
+                        batch.done.set_exception(error)
+                if not isinstance(error, Exception):
+                    raise
+
+    async def _commit(self, batches: list[_Batch]) -> None:
+        while batches:
+            head = self._head or await self._read_head()
+            now = max(time.time_ns() // 1000, head.timestamp + 1)
+            operations, following = _transaction(head, batches, now)
+            try:
+                etags = await self._wire.transact(TABLE, operations)
+            except TransactionFailed:
+                self._head = None
+                batches = await self._without_known(batches)
+                continue
+            except BaseException:
+                self._head = None
+                raise
+            self._head = _Head(following, now, etags[0])
+            for batch in batches:
+                batch.done.set_result(None)
+            return
+
+    async def _without_known(self, batches: list[_Batch]) -> list[_Batch]:
+        """The batches that are not in the feed yet; an earlier try may have reached it unnoticed."""
+        missing = []
+        for batch in batches:
+            if await self._wire.get_entity(TABLE, _PARTITION, _MARKER + batch.writer):
+                batch.done.set_result(None)
+            else:
+                missing.append(batch)
+        return missing
+
+
+def _operations(batches: Sequence[_Batch]) -> int:
+    return 2 + sum(len(batch.changes) + 1 for batch in batches)
+
+
+def _transaction(head: _Head, batches: Sequence[_Batch], now: int) -> tuple[list[Operation], int]:
+    sequence = head.next
+    rows: list[Operation] = []
+    for batch in batches:
+        rows.append(Operation("insert", Entity(_PARTITION, _MARKER + batch.writer, {"note": batch.note, "t": now})))
+        for change in batch.changes:
+            rows.append(Operation("insert", _entry_entity(sequence, now, change)))
+            sequence += 1
+    rows.append(Operation("insert", Entity(_PARTITION, f"{_TIME}{now:020d}", {"first": head.next})))
+    entity = Entity(_PARTITION, _HEAD, {"next": sequence, "timestamp": now}, head.etag)
+    return [Operation("update" if head.etag else "insert", entity), *rows], sequence
+
+
+def _range(first: str, end: str) -> str:
+    return f"PartitionKey eq {literal(_PARTITION)} and RowKey ge {literal(first)} and RowKey lt {literal(end)}"
+
+
+def _entry_key(sequence: int) -> str:
+    return f"{_ENTRY}{sequence:019d}"
+
+
+def _entry_entity(sequence: int, now: int, change: Change) -> Entity:
+    return Entity(
+        _PARTITION,
+        _entry_key(sequence),
+        {
+            "p": change.partition,
+            "st": change.study,
+            "se": change.series,
+            "i": change.sop_instance,
+            "a": change.action,
+            "v": change.version,
+            "t": now,
+        },
+    )
+
+
+def _entry(entity: Entity) -> Entry:
+    row = entity.properties
+    change = Change(
+        text(row, "p"), text(row, "st"), text(row, "se"), text(row, "i"), text(row, "a"), number(row, "v")
+    )
+    return Entry(int(entity.row_key.removeprefix(_ENTRY)), number(row, "t"), change)

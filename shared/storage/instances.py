@@ -1,0 +1,82 @@
+"""The table `instances`: one partition per study, read by key range and written by entity group transactions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Collection, Sequence
+from weakref import WeakValueDictionary
+
+from . import keys
+from .rows import INSTANCE_PROPERTIES_WITHOUT_METADATA, InstanceRow, StudyHead
+from .wire import Operation, Wire, literal
+
+TABLE = "instances"
+
+# PS3.3 has no limit, an entity group transaction holds 100 operations: what is left beside the study, its series and markers.
+INSTANCES_PER_TRANSACTION = 90
+BYTES_PER_TRANSACTION = 3_000_000
+
+
+class Instances:
+    """Reads and writes the rows of studies; `key` is always a study's PartitionKey (`keys.study_partition`)."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def lock(self, key: str) -> asyncio.Lock:
+        """Keeps the writers of this process out of each other's way; correctness rests on ETags alone."""
+        return self._locks.setdefault(key, asyncio.Lock())
+
+    async def head(self, key: str) -> StudyHead:
+        """The study, series, change set, fence and stale rows: one query."""
+        head = StudyHead()
+        condition = f"PartitionKey eq {literal(key)} and RowKey lt {literal(keys.HEAD_END)}"
+        async for entity in self._wire.entities(TABLE, condition):
+            head.add(entity)
+        return head
+
+    async def find(self, key: str, series: str, sop_instance: str) -> tuple[StudyHead, InstanceRow | None]:
+        """One instance with its metadata, and the head of its study: one query."""
+        row_key = keys.instance_row(series, sop_instance)
+        condition = (
+            f"PartitionKey eq {literal(key)} and (RowKey lt {literal(keys.HEAD_END)} or RowKey eq {literal(row_key)})"
+        )
+        head, row = StudyHead(), None
+        async for entity in self._wire.entities(TABLE, condition):
+            if keys.row_kind(entity.row_key) == keys.HEAD_END:
+                row = InstanceRow.of(entity)
+            else:
+                head.add(entity)
+        return head, row
+
+    async def rows(
+        self, key: str, series: str | None = None, *, metadata: bool, after: str = ""
+    ) -> AsyncIterator[InstanceRow]:
+        """The instances of a study or series in the order of their keys: one query per 1,000.
+
+        `metadata` says whether metadata and frames are read too; `after` is a RowKey to continue behind.
+        """
+        first, end = keys.rows_of_series(series) if series else (keys.HEAD_END, keys.after(keys.HEAD_END))
+        start = f"RowKey gt {literal(after)}" if after else f"RowKey ge {literal(first)}"
+        condition = f"PartitionKey eq {literal(key)} and {start} and RowKey lt {literal(end)}"
+        select = () if metadata else INSTANCE_PROPERTIES_WITHOUT_METADATA
+        async for entity in self._wire.entities(TABLE, condition, select=select):
+            yield InstanceRow.of(entity)
+
+    async def owners(self, key: str, row_keys: Collection[str]) -> dict[str, tuple[str, int]]:
+        """Which of the rows exist: RowKey -> (request id that stored it, version)."""
+        condition = (
+            f"PartitionKey eq {literal(key)} and RowKey ge {literal(min(row_keys))} "
+            f"and RowKey le {literal(max(row_keys))}"
+        )
+        found: dict[str, tuple[str, int]] = {}
+        async for entity in self._wire.entities(TABLE, condition, select=("PartitionKey", "RowKey", "request", "version")):
+            if entity.row_key in row_keys:
+                row = entity.properties
+                found[entity.row_key] = (str(row["request"]), int(row["version"]))
+        return found
+
+    async def commit(self, operations: Sequence[Operation]) -> list[str]:
+        """One entity group transaction in a study's partition; raises `wire.TransactionFailed`."""
+        return await self._wire.transact(TABLE, operations)

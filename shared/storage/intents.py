@@ -1,0 +1,91 @@
+"""The table `intents`: work in flight. A row exists from before a request's first write until its last one is done.
+
+Whoever finds an old row finishes the work or undoes it (services/upkeep.py).
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .properties import number, pack, text, unpack
+from .wire import Entity, Operation, StorageError, TransactionFailed, Value, Wire
+
+TABLE = "intents"
+
+STORE = "store"
+DELETE = "delete"
+UPDATE = "update"
+
+
+@dataclass(slots=True)
+class Intent:
+    """`studies` are PartitionKeys of `instances`; `payload` is JSON: what the kind of work needs to be finished."""
+
+    id: str
+    kind: str
+    studies: set[str]
+    payload: Any = None
+    touched: int = 0
+    etag: str = ""
+
+
+def new_request_id() -> str:
+    """Unique, and growing with time."""
+    return f"{time.time_ns() // 1000:014x}{secrets.token_hex(6)}"
+
+
+class Intents:
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def write(self, intent: Intent) -> None:
+        """Records the intent, or that its request is still alive."""
+        [intent.etag] = await self._wire.transact(TABLE, [Operation("upsert", _entity(intent))])
+
+    async def claim(self, intent: Intent) -> bool:
+        """Marks an old intent as being worked on. False: it has changed since it was read."""
+        try:
+            [intent.etag] = await self._wire.transact(TABLE, [Operation("update", _entity(intent))])
+        except TransactionFailed:
+            return False
+        return True
+
+    async def done(self, intent: Intent) -> None:
+        """Removes the intent: nothing of its work is left to do."""
+        try:
+            await self._wire.transact(TABLE, [Operation("delete", Entity(_bucket(intent.id), intent.id, {}, "*"))])
+        except StorageError as error:
+            if error.status != 404:
+                raise
+
+    async def open(self) -> list[Intent]:
+        """All work in flight, here and on other hosts: the table holds nothing else, so it is short."""
+        return [_intent(entity) async for entity in self._wire.entities(TABLE, "")]
+
+
+def studies_of(intents: Iterable[Intent]) -> set[str]:
+    """The studies that work in flight touches: what lookup tables say of them may be about to change."""
+    return {study for intent in intents for study in intent.studies}
+
+
+def _bucket(intent_id: str) -> str:
+    return intent_id[-1]
+
+
+def _entity(intent: Intent) -> Entity:
+    intent.touched = time.time_ns() // 1000
+    packed = zlib.compress(json.dumps([sorted(intent.studies), intent.payload]).encode())
+    properties: dict[str, Value] = {"kind": intent.kind, "touched": intent.touched}
+    return Entity(_bucket(intent.id), intent.id, properties | pack("p", packed), intent.etag)
+
+
+def _intent(entity: Entity) -> Intent:
+    row = entity.properties
+    studies, payload = json.loads(zlib.decompress(unpack("p", row)))
+    return Intent(entity.row_key, text(row, "kind"), set(studies), payload, number(row, "touched"), entity.etag)

@@ -1,0 +1,145 @@
+"""Every PartitionKey and RowKey, and the codecs of what they hold.
+
+Table keys may not hold `/ \\ # ?` nor control characters, and hold 512 UTF-16 units at the most. UIDs and partition names
+are safe as they are; searched values go through `escape`.
+
+The rows of one study share a partition. Capital letters are the *head* of the study, which sorts before its instances:
+one query `RowKey lt 'i'` reads what a writer needs to know, and a read of the whole study sees its change sets first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+SEPARATOR = "|"
+
+STUDY_ROW = "S"
+HEAD_END = "i"
+_SERIES = "E"
+_CHANGE_SET = "C"
+_FENCE = "F"
+_OUTBOX = "X"
+_INSTANCE = "i"
+
+_LATEST_MICROSECOND = 10**16 - 1
+_LONGEST_VALUE = 400
+_FORBIDDEN = frozenset('/\\#?%~|"') | {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))}
+
+
+def study_partition(partition: str, study: str) -> str:
+    """The PartitionKey of all rows of a study."""
+    return f"{partition}{SEPARATOR}{study}"
+
+
+def parse_study_partition(key: str) -> tuple[str, str]:
+    """The partition name and the StudyInstanceUID of a study's PartitionKey."""
+    partition, study = key.split(SEPARATOR)
+    return partition, study
+
+
+def series_row(series: str) -> str:
+    return _SERIES + series
+
+
+def change_set_row(cover: int) -> str:
+    """The row of the change set that covers all instances up to version `cover`."""
+    return f"{_CHANGE_SET}{cover:020d}"
+
+
+def fence_row(request: str) -> str:
+    """The row with which upkeep keeps a request that it has given up from committing to the study."""
+    return _FENCE + request
+
+
+def outbox_row(name: str) -> str:
+    """The row that says what is still to be done after a commit."""
+    return _OUTBOX + name
+
+
+def instance_row(series: str, sop_instance: str) -> str:
+    return f"{_INSTANCE}{series}{SEPARATOR}{sop_instance}"
+
+
+def parse_instance_row(key: str) -> tuple[str, str]:
+    """The SeriesInstanceUID and the SOPInstanceUID of an instance's RowKey."""
+    series, sop_instance = key.removeprefix(_INSTANCE).split(SEPARATOR)
+    return series, sop_instance
+
+
+def row_kind(key: str) -> str:
+    """The first letter of a RowKey in a study's partition: S, E, C, F, X or i."""
+    return key[0]
+
+
+def series_of(key: str) -> str:
+    """The SeriesInstanceUID of a series' RowKey."""
+    return key.removeprefix(_SERIES)
+
+
+def fenced_request(key: str) -> str:
+    """The request id of a fence's RowKey."""
+    return key.removeprefix(_FENCE)
+
+
+def rows_of_series(series: str) -> tuple[str, str]:
+    """The RowKey range [first, end) of the instances of a series."""
+    prefix = f"{_INSTANCE}{series}{SEPARATOR}"
+    return prefix, after(prefix)
+
+
+def after(prefix: str) -> str:
+    """The smallest key that is greater than all keys that begin with `prefix`."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
+def newest_first(microseconds: int) -> str:
+    """A fixed-width text that sorts later times before earlier ones; `microseconds` since 1970."""
+    return f"{_LATEST_MICROSECOND - microseconds:016d}"
+
+
+def microseconds_of(text: str) -> int:
+    """The inverse of `newest_first`."""
+    return _LATEST_MICROSECOND - int(text)
+
+
+def escape(value: str) -> str:
+    """`value` with every character that a key cannot hold replaced by `~` and hexadecimal digits.
+
+    Injective up to 400 characters; a longer text keeps its beginning and ends in a digest. A prefix of `value` gives a
+    prefix of the result.
+    """
+    text = "".join(f"~{ord(character):04x}" if character in _FORBIDDEN else character for character in value)
+    if len(text) <= _LONGEST_VALUE:
+        return text
+    return f"{text[:_LONGEST_VALUE]}~~{hashlib.sha256(value.encode()).hexdigest()[:32]}"
+
+
+def value_partition(partition: str, value: str) -> str:
+    """The PartitionKey under which a lookup table lists whatever has exactly this (folded) value."""
+    return f"{partition}{SEPARATOR}={escape(value)}"
+
+
+def word_partition(partition: str, word: str) -> str:
+    """The PartitionKey under which a lookup table lists whatever has a name with this (folded) word."""
+    return f"{partition}{SEPARATOR}~{escape(word)}"
+
+
+def lookup_row(created: int, identifiers: tuple[str, ...]) -> str:
+    """The RowKey of a lookup row: newest first, then the UIDs from the study downwards."""
+    return SEPARATOR.join((newest_first(created), *identifiers))
+
+
+def parse_lookup_row(key: str) -> tuple[int, tuple[str, ...]]:
+    """The time of creation and the UIDs of a lookup row."""
+    created, *identifiers = key.split(SEPARATOR)
+    return microseconds_of(created), tuple(identifiers)
+
+
+def blob_name(request: str, number: int) -> str:
+    """The name of the `number`-th file of a request; the hash spreads requests over the container's key range."""
+    return f"{request_prefix(request)}{number:06d}.dcm"
+
+
+def request_prefix(request: str) -> str:
+    """What the names of all blobs of a request begin with."""
+    return f"{hashlib.sha256(request.encode()).hexdigest()[:3]}/{request}/"

@@ -1,0 +1,119 @@
+"""The table `operations`: long-running operations (OPS-1 to OPS-25) and the lock that lets one bulk update run at a time."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, field
+
+from .properties import number, text
+from .wire import Entity, Operation, StorageError, TransactionFailed, Wire
+
+TABLE = "operations"
+
+NOT_STARTED, RUNNING, SUCCEEDED, FAILED, CANCELED = "notStarted", "running", "succeeded", "failed", "canceled"
+ENDED = frozenset({SUCCEEDED, FAILED, CANCELED})
+
+_LOCK = "lock"
+
+
+@dataclass(slots=True)
+class UpdateResults:
+    """UPD-35."""
+
+    study_processed: int = 0
+    study_updated: int = 0
+    study_failed: int = 0
+    instance_updated: int = 0
+    errors: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class OperationRow:
+    """`created` and `updated` in microseconds since 1970; `percent` from 0 to 100."""
+
+    id: str
+    type: str
+    status: str = NOT_STARTED
+    created: int = 0
+    updated: int = 0
+    percent: int = 0
+    results: UpdateResults = field(default_factory=UpdateResults)
+    etag: str = ""
+
+
+class Operations:
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+
+    async def create(self, operation: OperationRow) -> None:
+        operation.created = operation.updated = time.time_ns() // 1000
+        [operation.etag] = await self._wire.transact(TABLE, [Operation("insert", _entity(operation))])
+
+    async def get(self, operation_id: str) -> OperationRow | None:
+        entity = await self._wire.get_entity(TABLE, operation_id, "")
+        if entity is None:
+            return None
+        row = entity.properties
+        return OperationRow(
+            id=operation_id,
+            type=text(row, "type"),
+            status=text(row, "status"),
+            created=number(row, "created"),
+            updated=number(row, "updated"),
+            percent=number(row, "percent"),
+            results=UpdateResults(**json.loads(text(row, "results"))),
+            etag=entity.etag,
+        )
+
+    async def save(self, operation: OperationRow) -> None:
+        """Writes the operation over the row that was read; raises `wire.TransactionFailed` when it has changed since."""
+        operation.updated = time.time_ns() // 1000
+        [operation.etag] = await self._wire.transact(TABLE, [Operation("update", _entity(operation))])
+
+    async def remove(self, operation_id: str) -> None:
+        await self._delete(Entity(operation_id, "", {}, "*"))
+
+    async def lock_holder(self, lock: str) -> tuple[str, str] | None:
+        """The id of the operation that holds the lock, and the ETag with which it can be taken over."""
+        entity = await self._wire.get_entity(TABLE, _LOCK, lock)
+        return (text(entity.properties, "operation"), entity.etag) if entity else None
+
+    async def acquire(self, lock: str, operation_id: str, taken_over: str = "") -> bool:
+        """Takes the lock: a free one, or with the ETag `taken_over` one whose holder has ended. False: another was faster."""
+        entity = Entity(_LOCK, lock, {"operation": operation_id}, taken_over)
+        try:
+            await self._wire.transact(TABLE, [Operation("update" if taken_over else "insert", entity)])
+        except TransactionFailed:
+            holder = await self.lock_holder(lock)
+            return holder is not None and holder[0] == operation_id
+        return True
+
+    async def release(self, lock: str, operation_id: str) -> None:
+        """Frees the lock if this operation holds it."""
+        holder = await self.lock_holder(lock)
+        if holder and holder[0] == operation_id:
+            await self._delete(Entity(_LOCK, lock, {}, holder[1]))
+
+    async def _delete(self, entity: Entity) -> None:
+        try:
+            await self._wire.transact(TABLE, [Operation("delete", entity)])
+        except StorageError as error:
+            if error.status not in (404, 412):
+                raise
+
+
+def _entity(operation: OperationRow) -> Entity:
+    return Entity(
+        operation.id,
+        "",
+        {
+            "type": operation.type,
+            "status": operation.status,
+            "created": operation.created,
+            "updated": operation.updated,
+            "percent": operation.percent,
+            "results": json.dumps(asdict(operation.results)),
+        },
+        operation.etag,
+    )

@@ -1,0 +1,310 @@
+"""The rows of a study's partition as objects, and their codecs.
+
+`Summary` values are DICOM JSON elements by tag (`{"00100010": {"vr": "PN", "Value": [...]}}`): the searchable attributes
+of the study or series, latest value wins (QIDO-110).
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, field
+from typing import Any
+
+from ..dicom.change_set import Changes, HeadLayout, merge
+from . import keys
+from .change_feed import Change
+from .properties import number, pack, text, unpack
+from .wire import Entity, Value
+
+type Summary = dict[str, dict[str, Any]]
+
+_ROW_BYTES = 700 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StudyRow:
+    """`instances == 0` is a placeholder that keeps an ETag for writers to collide on; readers see no study."""
+
+    created: int
+    version: int
+    instance_version: int
+    instances: int
+    series: int
+    summary: Summary
+    newest: tuple[str, str]
+    etag: str = ""
+
+    def entity(self, partition_key: str) -> Entity:
+        return Entity(
+            partition_key,
+            keys.STUDY_ROW,
+            {
+                "created": self.created,
+                "version": self.version,
+                "instanceVersion": self.instance_version,
+                "instances": self.instances,
+                "series": self.series,
+                "summary": _dump(self.summary),
+                "newest": keys.SEPARATOR.join(self.newest),
+            },
+            self.etag,
+        )
+
+    @classmethod
+    def of(cls, entity: Entity) -> StudyRow:
+        row = entity.properties
+        series, sop_instance = text(row, "newest").split(keys.SEPARATOR)
+        return cls(
+            created=number(row, "created"),
+            version=number(row, "version"),
+            instance_version=number(row, "instanceVersion"),
+            instances=number(row, "instances"),
+            series=number(row, "series"),
+            summary=json.loads(text(row, "summary")),
+            newest=(series, sop_instance),
+            etag=entity.etag,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesRow:
+    series: str
+    created: int
+    version: int
+    instances: int
+    number: int
+    summary: Summary
+    newest: str
+    etag: str = ""
+
+    def entity(self, partition_key: str) -> Entity:
+        return Entity(
+            partition_key,
+            keys.series_row(self.series),
+            {
+                "created": self.created,
+                "version": self.version,
+                "instances": self.instances,
+                "number": self.number,
+                "summary": _dump(self.summary),
+                "newest": self.newest,
+            },
+            self.etag,
+        )
+
+    @classmethod
+    def of(cls, entity: Entity) -> SeriesRow:
+        row = entity.properties
+        return cls(
+            series=keys.series_of(entity.row_key),
+            created=number(row, "created"),
+            version=number(row, "version"),
+            instances=number(row, "instances"),
+            number=number(row, "number"),
+            summary=json.loads(text(row, "summary")),
+            newest=text(row, "newest"),
+            etag=entity.etag,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeSetRow:
+    """The changes of bulk updates to all instances with a version of at most `cover` (D-65).
+
+    `version` is the version that the newest of these updates gave to the instances; `operation` is that update's id.
+    """
+
+    cover: int
+    version: int
+    operation: str
+    changes: Changes
+    etag: str = ""
+
+    def entity(self, partition_key: str) -> Entity:
+        return Entity(
+            partition_key,
+            keys.change_set_row(self.cover),
+            {"cover": self.cover, "version": self.version, "operation": self.operation, "changes": _dump(self.changes)},
+            self.etag,
+        )
+
+    @classmethod
+    def of(cls, entity: Entity) -> ChangeSetRow:
+        row = entity.properties
+        return cls(
+            cover=number(row, "cover"),
+            version=number(row, "version"),
+            operation=text(row, "operation"),
+            changes=json.loads(text(row, "changes")),
+            etag=entity.etag,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRow:
+    """One stored instance. `metadata` is its DICOM JSON (UTF-8), empty when the row was read without it.
+
+    `metadata_blob` names the blob that holds the metadata when it is too long for the row.
+    """
+
+    series: str
+    sop_instance: str
+    version: int
+    request: str
+    blob: str
+    sop_class: str
+    length: int
+    number: int
+    layout: HeadLayout
+    frames: bytes
+    metadata: bytes
+    metadata_blob: str = ""
+
+    @property
+    def row_key(self) -> str:
+        return keys.instance_row(self.series, self.sop_instance)
+
+    def entity(self, partition_key: str) -> Entity:
+        properties: dict[str, Value] = {
+            "version": self.version,
+            "request": self.request,
+            "blob": self.blob,
+            "sopClass": self.sop_class,
+            "length": self.length,
+            "number": self.number,
+            "transferSyntax": self.layout.transfer_syntax,
+            "headLength": self.layout.head_length,
+            "charsets": "\\".join(self.layout.character_sets),
+            "textBeyondHead": self.layout.text_beyond_head,
+            "updatableBeyondHead": self.layout.updatable_beyond_head,
+            "metadataBlob": self.metadata_blob,
+        }
+        properties |= pack("f", self.frames)
+        if not self.metadata_blob:
+            properties |= pack("m", zlib.compress(self.metadata, 6))
+        return Entity(partition_key, self.row_key, properties)
+
+    @classmethod
+    def of(cls, entity: Entity) -> InstanceRow:
+        row = entity.properties
+        series, sop_instance = keys.parse_instance_row(entity.row_key)
+        charsets = text(row, "charsets")
+        packed = unpack("m", row)
+        return cls(
+            series=series,
+            sop_instance=sop_instance,
+            version=number(row, "version"),
+            request=text(row, "request"),
+            blob=text(row, "blob"),
+            sop_class=text(row, "sopClass"),
+            length=number(row, "length"),
+            number=number(row, "number"),
+            layout=HeadLayout(
+                transfer_syntax=text(row, "transferSyntax"),
+                head_length=number(row, "headLength"),
+                character_sets=tuple(charsets.split("\\")) if charsets else (),
+                text_beyond_head=bool(row.get("textBeyondHead", False)),
+                updatable_beyond_head=bool(row.get("updatableBeyondHead", False)),
+            ),
+            frames=unpack("f", row),
+            metadata=zlib.decompress(packed) if packed else b"",
+            metadata_blob=text(row, "metadataBlob"),
+        )
+
+    def fits(self) -> bool:
+        """Whether the row, with its metadata in it, stays below what one entity may hold."""
+        return len(self.frames) + len(zlib.compress(self.metadata, 6)) < _ROW_BYTES
+
+
+INSTANCE_PROPERTIES_WITHOUT_METADATA = (
+    "PartitionKey",
+    "RowKey",
+    "version",
+    "request",
+    "blob",
+    "sopClass",
+    "length",
+    "number",
+    "transferSyntax",
+    "headLength",
+    "charsets",
+    "textBeyondHead",
+    "updatableBeyondHead",
+    "metadataBlob",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """What is left to do after a commit, written by the commit itself; whoever finds it does it and removes it.
+
+    `lookups` are lookup rows that hold no longer, as (table, PartitionKey, RowKey); `changes` are to be appended to the
+    change feed by `writer`.
+    """
+
+    name: str
+    lookups: Sequence[tuple[str, str, str]] = ()
+    writer: str = ""
+    changes: Sequence[Change] = ()
+
+    def entity(self, partition_key: str) -> Entity:
+        content = [list(self.lookups), self.writer, [astuple(change) for change in self.changes]]
+        packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 6)
+        return Entity(partition_key, keys.outbox_row(self.name), pack("k", packed), "*")
+
+    @classmethod
+    def of(cls, entity: Entity) -> Outbox:
+        lookups, writer, changes = json.loads(zlib.decompress(unpack("k", entity.properties)))
+        return cls(
+            entity.row_key.removeprefix(keys.outbox_row("")),
+            [(table, partition, row) for table, partition, row in lookups],
+            writer,
+            [Change(*change) for change in changes],
+        )
+
+
+@dataclass(slots=True)
+class StudyHead:
+    """What a study's partition holds in front of its instances."""
+
+    study: StudyRow | None = None
+    series: dict[str, SeriesRow] = field(default_factory=dict)
+    change_sets: list[ChangeSetRow] = field(default_factory=list)
+    fences: set[str] = field(default_factory=set)
+    outbox: list[Outbox] = field(default_factory=list)
+
+    @property
+    def exists(self) -> bool:
+        return self.study is not None and self.study.instances > 0
+
+    def add(self, entity: Entity) -> None:
+        match keys.row_kind(entity.row_key):
+            case "S":
+                self.study = StudyRow.of(entity)
+            case "E":
+                row = SeriesRow.of(entity)
+                self.series[row.series] = row
+            case "C":
+                self.change_sets.append(ChangeSetRow.of(entity))
+            case "F":
+                self.fences.add(keys.fenced_request(entity.row_key))
+            case "X":
+                self.outbox.append(Outbox.of(entity))
+
+    def changes_to(self, version: int) -> Changes:
+        """What the latest version of the instance that was stored as `version` has changed."""
+        changes: Changes = {}
+        for change_set in sorted(self.change_sets, key=lambda row: row.version):
+            if change_set.cover >= version:
+                changes = merge(changes, change_set.changes)
+        return changes
+
+    def current_version(self, version: int) -> int:
+        """The version of the latest state of the instance that was stored as `version`."""
+        return max([version, *(row.version for row in self.change_sets if row.cover >= version)])
+
+
+def _dump(value: dict[str, dict[str, Any]]) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
