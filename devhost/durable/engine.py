@@ -64,6 +64,8 @@ class DurableEngine:
         workers += [self._serve(self._activities, self._do_activity) for _ in range(ACTIVITIES_AT_ONCE)]
         workers += [self._serve(self._turns, self._do_turns) for _ in range(TURNS_AT_ONCE)]
         self._workers = [asyncio.create_task(worker) for worker in workers]
+        for task in self._workers:
+            task.add_done_callback(_report)
 
     async def stop(self) -> None:
         """Cancel what runs and close the database. The next start begins the cancelled functions anew."""
@@ -200,3 +202,9 @@ class DurableEngine:
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):
                     await self._timers_changed.wait()
+
+
+def _report(worker: asyncio.Task[None]) -> None:
+    """No worker ends before it is cancelled; if one does, say so."""
+    if not worker.cancelled():
+        logger.error("A durable worker ended.", exc_info=worker.exception())

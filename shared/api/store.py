@@ -12,16 +12,16 @@ from shared.services.receive import Received
 from shared.services.service import settings, storage
 from shared.services.store import StoreResult, store
 from shared.web.body import dicom_files
-from shared.web.negotiation import json_media_type
+from shared.web.negotiation import store_response_media_type
 from shared.web.responses import dicom_json
 from shared.web.routing import Call
 
-from .requests import accept, accept_query
+from .requests import accept
 
 
 async def post_instances(call: Call) -> Response:
     """Stores the instances of the body (STOW-1, STOW-2)."""
-    json_media_type(accept(call), accept_query(call))
+    store_response_media_type(accept(call))
     study = check_uid(call.path("study"), "StudyInstanceUID") if "study" in call.request.path_params else None
     files = dicom_files(call.request, settings.max_request_bytes)
     account = await storage()

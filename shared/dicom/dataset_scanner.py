@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from enum import IntEnum
-from struct import Struct
 from typing import Final
 
 from shared.dicom import tags, vr
 from shared.dicom.element import Element, Fragment, Item, PixelData
+from shared.dicom.scan_level import BIG_ENDIAN, LITTLE_ENDIAN, Kind, Level
 from shared.errors import InvalidDicom
 
 UNDEFINED_LENGTH: Final = 0xFFFFFFFF
@@ -36,47 +33,12 @@ _RLE: Final = "1.2.840.10008.1.2.5"
 
 _SHORT_VRS: Final = {name.encode(): name for name in vr.SHORT_LENGTH}
 _LONG_VRS: Final = {name.encode(): name for name in vr.LONG_LENGTH}
+_ENCAPSULATED: Final = vr.BULK - {"UN"}  # may consist of fragments
 _UNKNOWN: Final = frozenset({"", "UN"})
 _US_OR_SS: Final = "US or SS"  # depends on PixelRepresentation
 # What the dictionary leaves open is settled by implicit VR (PS3.5 A.1), or at the end of the data set.
 _CHOICES: Final = {_US_OR_SS: "US", "OB or OW": "OW", "US or OW": "OW", "US or SS or OW": "OW"}
 _WIDTHS: Final = {"AT": 2} | {name: width for name, (_, width) in vr.NUMBER.items()}
-
-
-class _Kind(IntEnum):
-    DATASET = 0
-    SEQUENCE = 1
-    FRAGMENTS = 2
-
-
-class _ByteOrder:
-    """The headers of elements and items in one byte order."""
-
-    def __init__(self, order: str) -> None:
-        self.explicit: Callable[[bytes, int], tuple[int, int, bytes, int]] = Struct(order + "HH2sH").unpack_from
-        self.implicit: Callable[[bytes, int], tuple[int, int, int]] = Struct(order + "HHL").unpack_from
-        self.long: Callable[[bytes, int], tuple[int]] = Struct(order + "L").unpack_from
-
-
-_LITTLE: Final = _ByteOrder("<")
-_BIG: Final = _ByteOrder(">")
-
-
-@dataclass(slots=True)
-class _Level:
-    """A data set, a sequence or the fragments of a value, of which the end has not been seen."""
-
-    kind: _Kind
-    end: int  # offset that it cannot pass; it ends there unless it is `delimited`
-    delimited: bool
-    implicit: bool
-    order: _ByteOrder
-    elements: list[Element] = field(default_factory=list)
-    items: list[Item] = field(default_factory=list)
-    pixel_data: PixelData | None = None  # that the fragments belong to
-    is_first_fragment: bool = True
-    is_signed: bool | None = None  # PixelRepresentation
-    undecided: list[Element] = field(default_factory=list)  # that are US or SS
 
 
 class DatasetScanner:
@@ -93,8 +55,8 @@ class DatasetScanner:
         self.text_beyond_head = False
         self._start = position
         self._is_rle = transfer_syntax == _RLE
-        self._order = _LITTLE if is_little_endian else _BIG
-        self._root = _Level(_Kind.DATASET, _NO_END, False, is_implicit_vr, self._order)
+        self._order = LITTLE_ENDIAN if is_little_endian else BIG_ENDIAN
+        self._root = Level(Kind.DATASET, _NO_END, False, is_implicit_vr, self._order)
         self._stack = [self._root]
         self._pending = bytearray()  # taken when it has `_needed` bytes
         self._needed = 0
@@ -110,6 +72,9 @@ class DatasetScanner:
 
     def feed(self, data: bytes) -> None:
         """Takes the next bytes, any number of them."""
+        if self._padding_start is not None:
+            self._check_padding(data)
+            return
         if self._skip:
             data = self._skip_over(data)
         if self._pending:
@@ -137,6 +102,7 @@ class DatasetScanner:
         self.position += skipped
         if self._skips_text:
             self._note_text(data[:skipped])
+            self._skips_text = self._skip > 0
         return data[skipped:]
 
     def _take(self, data: bytes) -> int:
@@ -155,23 +121,20 @@ class DatasetScanner:
             if end < offset:
                 self._needed = offset - end
                 return offset
-            if self._skips_text:
-                self._note_text(data[offset:end])
             if end > len(data):
                 self._skip = end - len(data)
                 return len(data)
-            self._skips_text = False
             offset = end
 
-    def _step(self, level: _Level, data: bytes, offset: int) -> int:
+    def _step(self, level: Level, data: bytes, offset: int) -> int:
         """Takes one header, and the value with it unless that is a structure of its own.
 
         Returns the offset behind it, which lies beyond `data` when the rest of a value can be skipped; or, when n
         bytes from `offset` are needed, `offset` - n. So do the methods that it calls.
         """
-        if level.kind is _Kind.SEQUENCE:
+        if level.kind is Kind.SEQUENCE:
             return self._item(level, data, offset)
-        if level.kind is _Kind.FRAGMENTS:
+        if level.kind is Kind.FRAGMENTS:
             return self._fragment(level, data, offset)
         if level.implicit:
             group, number, length = level.order.implicit(data, offset)
@@ -187,7 +150,7 @@ class DatasetScanner:
         return self._element(level, data, offset, group << 16 | number, "", 0, 8)
 
     def _element(
-        self, level: _Level, data: bytes, offset: int, tag: int, encoded_vr: str, length: int, header: int
+        self, level: Level, data: bytes, offset: int, tag: int, encoded_vr: str, length: int, header: int
     ) -> int:
         position = self.position + offset
         if tag >> 16 in _NOT_DATA:
@@ -206,24 +169,26 @@ class DatasetScanner:
         element = Element(tag, _CHOICES.get(name, name), None, position, position + header, length)
         if length == UNDEFINED_LENGTH or name == "SQ":
             self._charge(_ELEMENT_COST)
-            level.elements.append(element)
             self._open(level, element, encoded_vr)
+            level.elements.append(element)
             return offset + header
         if tag in _KEPT_BULK or (element.vr not in vr.BULK and length <= MAX_VALUE_BYTES):
             if end > len(data):
                 self._check_memory(length)
                 return 2 * offset - end
+            self._charge(_ELEMENT_COST + length)
             self._keep(level, element, data[offset + header : end], name)
         else:
-            self._skips_text = self.head_length is not None and element.vr in vr.TEXT
+            self._charge(_ELEMENT_COST)
+            if self.head_length is not None and element.vr in vr.TEXT:
+                self._note_text(data[offset + header : end])
+                self._skips_text = end > len(data)
             if level is self._root and tag in _PIXEL_DATA:
                 self.pixel_data = PixelData(tag, element.vr, element.value_offset, length)
-        self._charge(_ELEMENT_COST)
         level.elements.append(element)
         return end
 
-    def _keep(self, level: _Level, element: Element, value: bytes, dictionary_vr: str) -> None:
-        self._charge(len(value))
+    def _keep(self, level: Level, element: Element, value: bytes, dictionary_vr: str) -> None:
         if level.order is not self._order and element.vr in _WIDTHS:  # within UN, which is always little endian
             width = _WIDTHS[element.vr]
             value = b"".join(value[start : start + width][::-1] for start in range(0, len(value), width))
@@ -235,23 +200,21 @@ class DatasetScanner:
         elif element.vr in vr.TEXT and self.head_length is not None:
             self._note_text(value)
 
-    def _open(self, level: _Level, element: Element, encoded_vr: str) -> None:
+    def _open(self, level: Level, element: Element, encoded_vr: str) -> None:
         """Enters the sequence or the fragments that are the element's value."""
         delimited = element.length == UNDEFINED_LENGTH
-        end = level.end if delimited else min(level.end, element.value_offset + element.length)
-        if not delimited and element.value_offset + element.length > level.end:
-            raise InvalidDicom("A sequence is longer than the item that it is part of.")
-        if element.vr == "SQ" or (encoded_vr in _UNKNOWN and element.vr not in vr.BULK - {"UN"}):
+        end = level.end if delimited else element.value_offset + element.length
+        if element.vr == "SQ" or (encoded_vr in _UNKNOWN and element.vr not in _ENCAPSULATED):
             if len(self._stack) >= 2 * MAX_NESTING:
                 raise InvalidDicom(f"Sequences are nested more than {MAX_NESTING} deep.")
             element.vr = "SQ"
             items: list[Item] = []
             element.value = items
             # Within UN everything is implicit VR little endian (PS3.5 6.2.2).
-            implicit, order = (True, _LITTLE) if encoded_vr == "UN" else (level.implicit, level.order)
-            self._stack.append(_Level(_Kind.SEQUENCE, end, delimited, implicit, order, items=items))
-        elif element.vr in vr.BULK:
-            nested = _Level(_Kind.FRAGMENTS, end, delimited, level.implicit, level.order)
+            implicit, order = (True, LITTLE_ENDIAN) if encoded_vr == "UN" else (level.implicit, level.order)
+            self._stack.append(Level(Kind.SEQUENCE, end, delimited, implicit, order, items=items))
+        elif element.vr in _ENCAPSULATED:
+            nested = Level(Kind.FRAGMENTS, end, delimited, level.implicit, level.order)
             if level is self._root and element.tag == tags.PIXEL_DATA:
                 nested.pixel_data = PixelData(element.tag, element.vr, element.value_offset, element.length)
                 self.pixel_data = nested.pixel_data
@@ -259,7 +222,7 @@ class DatasetScanner:
         else:
             raise InvalidDicom(f"The element {tags.text(element.tag)} of VR {element.vr} has an undefined length.")
 
-    def _item(self, level: _Level, data: bytes, offset: int) -> int:
+    def _item(self, level: Level, data: bytes, offset: int) -> int:
         group, number, length = level.order.implicit(data, offset)
         tag = group << 16 | number
         if tag == tags.SEQUENCE_DELIMITATION and level.delimited:
@@ -274,17 +237,14 @@ class DatasetScanner:
             # Some writers change to implicit VR within sequences: then a length is where the first VR should be.
             implicit = not data[offset + 12 : offset + 14].isalpha()
         delimited = length == UNDEFINED_LENGTH
-        start = self.position + offset + _HEADER
-        if not delimited and start + length > level.end:
-            raise InvalidDicom("An item is longer than the sequence that it is part of.")
         self._charge(_ELEMENT_COST)
         elements: list[Element] = []
         level.items.append(elements)
-        end = level.end if delimited else start + length
-        self._stack.append(_Level(_Kind.DATASET, end, delimited, implicit, level.order, elements))
+        end = level.end if delimited else self.position + offset + _HEADER + length
+        self._stack.append(Level(Kind.DATASET, end, delimited, implicit, level.order, elements))
         return offset + _HEADER
 
-    def _fragment(self, level: _Level, data: bytes, offset: int) -> int:
+    def _fragment(self, level: Level, data: bytes, offset: int) -> int:
         group, number, length = level.order.implicit(data, offset)
         tag = group << 16 | number
         if tag == tags.SEQUENCE_DELIMITATION:
@@ -311,34 +271,39 @@ class DatasetScanner:
             pixel_data.fragments.append(Fragment(self.position + offset + _HEADER, length, starts_image))
         return end
 
-    def _end_of_dataset(self, level: _Level, data: bytes, offset: int, tag: int) -> int:
+    def _end_of_dataset(self, level: Level, data: bytes, offset: int, tag: int) -> int:
         """Takes the delimiter of an item, or the zeros behind the top level."""
         if tag == tags.ITEM_DELIMITATION and level.delimited:
             self._close()
             return offset + _HEADER
-        if level is not self._root or data[offset:].strip(b"\0"):
+        if level is not self._root or tag:
             raise InvalidDicom(f"A data set has {tags.text(tag)} in the place of an element.")
-        if self._padding_start is None:
-            self._padding_start = self.position + offset
+        self._check_padding(data[offset:])
+        self._padding_start = self.position + offset
         return len(data)
+
+    @staticmethod
+    def _check_padding(data: bytes) -> None:
+        if data.strip(b"\0"):
+            raise InvalidDicom("The data set is followed by something else.")
 
     def _close(self) -> None:
         """Leaves a level. What depends on PixelRepresentation is settled by the nearest one (PS3.3 C.7.6.3.1)."""
         level = self._stack.pop()
-        if level.kind is _Kind.DATASET:
+        if level.kind is Kind.DATASET:
             if level.is_signed is None:
                 self._stack[-2].undecided += level.undecided
             else:
                 self._decide(level)
 
     @staticmethod
-    def _decide(level: _Level) -> None:
+    def _decide(level: Level) -> None:
         if level.is_signed:
             for element in level.undecided:
                 element.vr = "SS"
 
     @staticmethod
-    def _check_encoding(level: _Level, code: bytes) -> None:
+    def _check_encoding(level: Level, code: bytes) -> None:
         """Refuses a data set that begins in another encoding than its transfer syntax says."""
         if level.implicit and (code in _SHORT_VRS or code in _LONG_VRS):
             raise InvalidDicom("The data set is explicit VR, but its transfer syntax is implicit VR.")
@@ -354,5 +319,5 @@ class DatasetScanner:
             raise InvalidDicom(f"The data set has more than {MAX_KEPT_BYTES} bytes of elements.")
 
     def _charge(self, length: int) -> None:
+        self._check_memory(length)
         self._kept += length
-        self._check_memory(0)

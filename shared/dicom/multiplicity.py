@@ -9,17 +9,12 @@ from typing import Final
 from pydicom.datadict import dictionary_description, dictionary_VM
 
 from . import tags
+from .vr import BULK
 
 _MOST_PATIENT_NAMES: Final = 3
 _NO_LIMIT: Final = sys.maxsize
 
-# The bytes of one value of the VRs that are numbers or tags.
-BYTES_PER_VALUE: Final = {
-    "AT": 4, "FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8,
-}  # fmt: skip
-# A backslash is part of the text.
-SINGLE_VALUED: Final = frozenset({"LT", "ST", "UR", "UT"})
-_EXEMPT: Final = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "UC", "UN"})
+_EXEMPT: Final = BULK | {"SQ", "UC"}
 
 
 def broken_multiplicity(tag: int, vr: str, count: int) -> str | None:

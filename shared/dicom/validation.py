@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from . import tags
-from .charset import decode
+from .charset import decode, split_character_sets
 from .element import Element, Item, ScannedFile
 from .identifiers import invalid_uid, is_uid
-from .multiplicity import BYTES_PER_VALUE, SINGLE_VALUED, broken_multiplicity
+from .multiplicity import broken_multiplicity
 from .plain_fields import PLAIN_FIELDS
+from .vr import NUMBER, SINGLE_VALUE
 from .vr_rules import broken_rule
 
 # Failure reasons (STOW-126, D-10).
@@ -24,6 +25,7 @@ _NEVER_DROPPED: Final = frozenset({tags.STUDY_INSTANCE_UID, tags.SERIES_INSTANCE
 _REQUIRED_VR: Final = {**dict.fromkeys(_REQUIRED_UIDS, "UI"), tags.PATIENT_ID: "LO"}
 
 _PADDING: Final = b" \0"
+_BYTES_PER_VALUE: Final = {"AT": 4} | {vr: length for vr, (_, length) in NUMBER.items()}
 _MAX_PATIENT_ID_LENGTH: Final = 64
 
 type Message = tuple[int, str]
@@ -110,7 +112,8 @@ def _required_value_problem(element: Element, character_sets: Sequence[str]) -> 
     values = _values(element, character_sets)
     if expected == "UI":
         return None if all(map(is_uid, values)) else invalid_uid(name)
-    if not values or not broken_rule(expected, values[0]):
+    # A blank one is worth a warning only (STOW-54).
+    if not values or not values[0].strip() or not broken_rule(expected, values[0]):
         return None
     if len(values[0]) > _MAX_PATIENT_ID_LENGTH:
         return f"{prefix}Value length exceeds maximum length of {_MAX_PATIENT_ID_LENGTH}."
@@ -127,7 +130,7 @@ def _review(
         value = element.value
         if isinstance(value, bytes):
             if element.tag == tags.SPECIFIC_CHARACTER_SET:
-                character_sets = [name.strip() for name in value.decode("ascii", "replace").split("\\")]
+                character_sets = split_character_sets(value)
             if problem := _field_problem(element, value, character_sets):
                 messages.append((element.tag, _comment(element.tag, problem, item)))
                 if element.tag not in never_dropped:
@@ -151,7 +154,7 @@ def _review_sequence(
 def _field_problem(element: Element, field: bytes, character_sets: Sequence[str]) -> str | None:
     """What the rules of STOW-60 to STOW-6C have against a value field."""
     vr = element.vr
-    if size := BYTES_PER_VALUE.get(vr):
+    if size := _BYTES_PER_VALUE.get(vr):
         return broken_multiplicity(element.tag, vr, len(field) // size)
     # D-13, STOW-70: padding with NUL is forgiven for every string VR, and then nothing but the rule of the VR applies.
     text = field.rstrip(_PADDING)
@@ -159,7 +162,7 @@ def _field_problem(element: Element, field: bytes, character_sets: Sequence[str]
     if not text or not plain:
         return None
     if plain.fullmatch(text):
-        count = 1 if vr in SINGLE_VALUED else text.count(b"\\") + 1
+        count = 1 if vr in SINGLE_VALUE else text.count(b"\\") + 1
     else:
         values = _values(element, character_sets)
         for value in values:
@@ -178,7 +181,7 @@ def _values(element: Element, character_sets: Sequence[str] = ()) -> list[str]:
     if not field:
         return []
     text = decode(field, element.vr, character_sets)
-    return [text] if element.vr in SINGLE_VALUED else text.split("\\")
+    return [text] if element.vr in SINGLE_VALUE else text.split("\\")
 
 
 def _missing(tag: int) -> Message:

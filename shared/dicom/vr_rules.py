@@ -11,9 +11,10 @@ from typing import Final
 
 type Rule = Callable[[str], str | None]
 
-_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_CONTROLS_BUT_ESC: Final = re.compile(r"[\x00-\x1a\x1c-\x1f\x7f-\x9f]")
-_BACKSLASH_OR_CONTROLS_BUT_ESC: Final = re.compile(r"[\\\x00-\x1a\x1c-\x1f\x7f-\x9f]")
+# The control characters of PS3.5 6.1.3. Those of G1 are not among them: text in an undeclared character set has them.
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROLS_BUT_ESC: Final = re.compile(r"[\x00-\x1a\x1c-\x1f\x7f]")
+_BACKSLASH_OR_CONTROLS_BUT_ESC: Final = re.compile(r"[\\\x00-\x1a\x1c-\x1f\x7f]")
 
 _AGE: Final = re.compile(r"[0-9]{3}[DWMY]")
 _CODE: Final = re.compile(r"[A-Z0-9_ ]*")

@@ -6,7 +6,7 @@ from azurefunctions.extensions.http.fastapi import Request
 
 from shared.errors import PayloadTooLarge, UnsupportedMediaType
 
-from .multipart import Event, MultipartReader, PartBegin, PartData, PartEnd, boundary_of
+from .multipart import Event, MultipartReader, PartBegin, PartData, PartEnd, parse_content_type
 
 DICOM = "application/dicom"
 
@@ -21,7 +21,7 @@ async def dicom_files(request: Request, max_bytes: int) -> AsyncIterator[AsyncIt
     if content_type.split(";")[0].strip().lower() == DICOM:
         yield chunks
         return
-    multipart = boundary_of(content_type)
+    multipart = parse_content_type(content_type)
     reader = MultipartReader(multipart.boundary)
     parts = _Parts(reader, chunks, multipart.type)
     while await parts.begin():

@@ -57,7 +57,8 @@ def negotiate(accept: Accept, resource: Resource, query: Accept = None) -> list[
     for accepted in (member for member in ranges if member.quality):
         for choice in _choices(accepted, resource):
             # RFC 9110 12.5.1: the most specific range decides about the quality, and 0 means "not acceptable".
-            decisive = max((other for other in ranges if other.covers(choice)), key=lambda other: other.specificity)
+            covering = (other for other in ranges if other is accepted or other.covers(choice))
+            decisive = max(covering, key=lambda other: other.specificity)
             if decisive.quality:
                 ranks.setdefault(choice, (-decisive.quality, accepted.transfer_syntax != AS_STORED))
     if not ranks:

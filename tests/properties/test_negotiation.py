@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 
 from shared.errors import NotAcceptable
 from shared.web.negotiation import choose, negotiate
-from shared.web.representations import DATA_SETS, FRAMES, INSTANCE, INSTANCES, RENDERED, STORE_RESPONSE, Choice, Resource
+from shared.web.representations import (
+    DATA_SETS,
+    FRAMES,
+    INSTANCE,
+    INSTANCES,
+    RENDERED,
+    STORE_RESPONSE,
+    Choice,
+    Resource,
+)
 
 type Member = tuple[str, list[tuple[str, str]]]
 """A member of Accept: its name and its parameters."""
@@ -17,8 +26,7 @@ type Member = tuple[str, list[tuple[str, str]]]
 RESOURCES = st.sampled_from([INSTANCES, INSTANCE, FRAMES, DATA_SETS, RENDERED, STORE_RESPONSE])
 MEDIA_RANGES = st.sampled_from(
     ["application/dicom", "application/octet-stream", "application/dicom+json", "application/*"]
-    + ["image/jp2", "image/jpeg", "image/*", "*/*", "text/html"]
-)
+) | st.sampled_from(["image/jp2", "image/jpeg", "image/*", "*/*", "text/html"])
 SYNTAXES = st.sampled_from(["", "*", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.4.90", "1.2.3"])
 QUALITIES = st.sampled_from(["", "0", "0.3", "0.5", "1", "1.000"])
 BLANKS = ["", " ", "\t "]

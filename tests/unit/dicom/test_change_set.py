@@ -18,7 +18,7 @@ from shared.dicom.change_set import Changes, HeadLayout, merge, patch_head, patc
 from shared.dicom.element_codec import EXPLICIT_VR_LITTLE_ENDIAN, ElementEncoding
 from shared.dicom.element_list import split
 from shared.dicom.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, end_of_file_meta
-from shared.dicom.tags import SPECIFIC_CHARACTER_SET
+from shared.dicom.tags import ITEM, SEQUENCE_DELIMITATION, SPECIFIC_CHARACTER_SET
 from shared.errors import InvalidDicom
 from tests.patching import (
     CHARACTER_SETS,
@@ -231,6 +231,44 @@ class TestCharacterSets:
         patched = read(patch(file, GLOBAL, (1,)))
         assert patched[0x00081032].value[0].CodeMeaning == "Lösung"
         assert patched[0x00480105].value[0].CodeMeaning == "Lösung"
+
+    def test_private_sequence_in_implicit_vr_keeps_the_byte_order(self) -> None:
+        """It is of unknown VR only because implicit VR does not say it, so it is not little endian (PS3.5 6.2.2)."""
+        big = ElementEncoding(is_implicit_vr=True, is_little_endian=False)
+        text = big.element(0x00080104, "LO", "Lösung".encode("latin-1"))
+        private = big.header(0x00091001, "", 0xFFFFFFFF) + big.header(ITEM, "", len(text)) + text
+        item = private + big.header(SEQUENCE_DELIMITATION, "", 0)
+        procedure = ElementEncoding.of(ExplicitVRBigEndian).element(
+            0x00081032, "SQ", big.header(ITEM, "", len(item)) + item
+        )
+        character_set = ElementEncoding.of(ExplicitVRBigEndian).element(0x00080005, "CS", b"ISO_IR 100")
+        patched = patch(raw_file(character_set, procedure, transfer_syntax=ExplicitVRBigEndian), GLOBAL)
+        assert big.element(0x00080104, "LO", "Lösung ".encode()) in patched
+
+    def test_sequence_of_unknown_vr_is_little_endian(self) -> None:
+        """PS3.5 6.2.2."""
+        little = ElementEncoding(is_implicit_vr=True, is_little_endian=True)
+        big = ElementEncoding.of(ExplicitVRBigEndian)
+        text = little.element(0x00080104, "LO", "Lösung".encode("latin-1"))
+        unknown = big.header(0x00091001, "UN", 0xFFFFFFFF) + little.header(ITEM, "", len(text)) + text
+        unknown += little.header(SEQUENCE_DELIMITATION, "", 0)
+        character_set = big.element(0x00080005, "CS", b"ISO_IR 100")
+        patched = patch(raw_file(character_set, unknown, transfer_syntax=ExplicitVRBigEndian), GLOBAL)
+        assert little.element(0x00080104, "LO", "Lösung ".encode()) in patched
+
+    def test_character_set_that_stands_behind_the_head_is_replaced_too(self) -> None:
+        title, stale = element(0x00420010, "ST", b"TITLE "), element(0x00080005, "CS", b"ISO_IR 100")
+        patched = patch(raw_file(title, stale), GLOBAL)
+        assert stale not in patched
+        assert read(patched).PatientName == "Ωμέγα^Жанна=山田^ñ"
+
+    def test_fragments_of_unknown_vr_pass_through(self) -> None:
+        fragments = struct.pack("<HHLHHL", 0xFFFE, 0xE000, 0, 0xFFFE, 0xE000, 4) + b"\xff\xd8\xe9\xe9"
+        pixel_data = struct.pack("<HH2sHL", 0x7FE0, 0x0010, b"UN", 0, 0xFFFFFFFF) + fragments
+        pixel_data += struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+        text = element(0x00420010, "ST", "Lösung".encode("latin-1") + b"  ")
+        file = raw_file(element(0x00080005, "CS", b"ISO_IR 100"), text, pixel_data)
+        assert patch(file, GLOBAL).endswith(pixel_data)
 
     def test_zeros_behind_the_data_set(self) -> None:
         text = element(0x00420010, "ST", "Lösung".encode("latin-1") + b"  ")

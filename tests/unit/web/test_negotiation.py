@@ -1,4 +1,4 @@
-"""Which representation a client gets for its Accept header (WADO-20 to WADO-36, STOW-10, D-3, D-20, D-28, CL-1, CL-6)."""
+"""Which representation a client gets for its Accept header (WADO-20 to WADO-36, STOW-10, D-3, D-20, D-28, CL-1)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def first(accept: str | list[str] | None, resource: Resource) -> Choice:
 
 
 def refuses(accept: str | list[str], resource: Resource) -> bool:
-    with pytest.raises(NotAcceptable, match="^The request headers are not acceptable$"):
+    with pytest.raises(NotAcceptable, match=r"^The request headers are not acceptable$"):
         negotiate(accept, resource)
     return True
 
