@@ -98,7 +98,9 @@ def read_files(directory: Path | None) -> dict[str, bytes]:
 def store(demo: Demo, files: dict[str, bytes]) -> list[dict[str, Any]]:
     demo.step(f"Store {len(files)} files ({sum(map(len, files.values())):,} bytes)")
     boundary = uuid.uuid4().hex
-    parts = [f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode() + data + b"\r\n" for data in files.values()]
+    parts = [
+        f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode() + data + b"\r\n" for data in files.values()
+    ]
     body = b"".join(parts) + f"--{boundary}--\r\n".encode()
     content_type = f'multipart/related; type="application/dicom"; boundary={boundary}'
     answer = demo.call("POST", "/v2/studies", body, Content_Type=content_type, Accept=DICOM_JSON)
@@ -133,7 +135,9 @@ def search(demo: Demo, study: str) -> None:
     demo.step("Search")
     for result in demo.call("GET", "/v2/studies?limit=5", Accept=DICOM_JSON).json():
         demo.say(f"study {value(result, '0020000D')}: {name(result)}, {value(result, '00080020')}")
-    answer = demo.call("GET", f"/v2/studies?StudyInstanceUID={study}&includefield=NumberOfStudyRelatedInstances,ModalitiesInStudy")
+    answer = demo.call(
+        "GET", f"/v2/studies?StudyInstanceUID={study}&includefield=NumberOfStudyRelatedInstances,ModalitiesInStudy"
+    )
     [result] = answer.json()
     demo.say(f"{value(result, '00201208')} instance(s), modality {value(result, '00080061')}")
     family = name(result).split("^")[0].lower()
@@ -196,7 +200,9 @@ def partitions(demo: Demo, original: bytes) -> None:
 def delete(demo: Demo, study: str) -> None:
     demo.step("Delete")
     demo.check("the study is gone", demo.call("DELETE", f"/v2/studies/{study}").status == 204)
-    demo.check("and not to be found", demo.call("GET", f"/v2/studies/{study}/metadata", Accept=DICOM_JSON).status == 404)
+    demo.check(
+        "and not to be found", demo.call("GET", f"/v2/studies/{study}/metadata", Accept=DICOM_JSON).status == 404
+    )
     answer = demo.call("GET", f"/v2/partitions/research/studies?StudyInstanceUID={study}")
     demo.check("the other partition still has it", answer.status == 200)
 

@@ -59,12 +59,12 @@ class _Message(SimpleNamespace):
 
 
 class _TypedData(SimpleNamespace):
-    def WhichOneof(self, _: str) -> str | None:  # noqa: N802 - protobuf's name
+    def WhichOneof(self, _: str) -> str | None:
         return next(iter(self.__dict__), None)
 
 
 class _ParameterBinding(_Message):
-    def WhichOneof(self, _: str) -> str:  # noqa: N802 - protobuf's name
+    def WhichOneof(self, _: str) -> str:
         return "data"
 
 
@@ -169,9 +169,7 @@ class HttpInvocation:
 
 
 def _request(kind: str, message: _Message) -> Any:
-    return _Message(
-        request=_Message(**{kind: message}), properties={"host": "127.0.0.1", "protos": _Protos()}
-    )
+    return _Message(request=_Message(**{kind: message}), properties={"host": "127.0.0.1", "protos": _Protos()})
 
 
 def _check(response: Any) -> None:

@@ -35,9 +35,7 @@ class Settings:
         return cls(
             max_request_bytes=_positive(environment, "DICOM_MAX_REQUEST_BYTES", DEFAULT_MAX_BYTES),
             max_part_bytes=_positive(environment, "DICOM_MAX_PART_BYTES", DEFAULT_MAX_BYTES),
-            intent_timeout_seconds=_positive(
-                environment, "DICOM_INTENT_TIMEOUT_SECONDS", DEFAULT_INTENT_TIMEOUT
-            ),
+            intent_timeout_seconds=_positive(environment, "DICOM_INTENT_TIMEOUT_SECONDS", DEFAULT_INTENT_TIMEOUT),
             cors_origins=tuple(
                 origin.strip() for origin in environment.get("DICOM_CORS_ORIGINS", "").split(",") if origin.strip()
             ),

@@ -3,8 +3,9 @@
 from http import HTTPStatus
 
 import orjson
-from azurefunctions.extensions.http.fastapi import Response
+from fastapi import Response
 
+from shared.api.operations import href, orchestration_status, poll
 from shared.errors import PayloadTooLarge, UnsupportedMediaType
 from shared.services import operations, partitions
 from shared.services.operations import UpdateActive
@@ -12,8 +13,6 @@ from shared.services.service import storage
 from shared.services.update_request import InvalidChanges, parse
 from shared.web.problems import problem
 from shared.web.routing import Call
-
-from .operations import href, orchestration_status, poll
 
 ORCHESTRATOR = "bulk_update"
 MOST_BODY_BYTES = 1 << 20

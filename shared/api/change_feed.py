@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
 import orjson
-from azurefunctions.extensions.http.fastapi import Response
+from fastapi import Response
 
 from shared.errors import BadRequest
 from shared.services import change_feed

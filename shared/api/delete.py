@@ -2,14 +2,13 @@
 
 from http import HTTPStatus
 
-from azurefunctions.extensions.http.fastapi import Response
+from fastapi import Response
 
+from shared.api.requests import identifiers
 from shared.services import partitions
 from shared.services.delete import delete
 from shared.services.service import storage
 from shared.web.routing import Call
-
-from .requests import identifiers
 
 
 async def delete_resource(call: Call) -> Response:

@@ -3,7 +3,7 @@
 from http import HTTPStatus
 
 import orjson
-from azurefunctions.extensions.http.fastapi import Response
+from fastapi import Response
 
 from shared.errors import ServiceError
 from shared.services import health

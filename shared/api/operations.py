@@ -7,7 +7,7 @@ from typing import Any
 
 import azure.durable_functions as df
 import orjson
-from azurefunctions.extensions.http.fastapi import Response
+from fastapi import Response
 
 from shared.errors import BadRequest
 from shared.services import operations

@@ -1,13 +1,12 @@
 """`GET partitions` (PART-10)."""
 
 import orjson
-from azurefunctions.extensions.http.fastapi import Response
+from fastapi import Response
 
+from shared.api.change_feed import timestamp
 from shared.services import partitions
 from shared.services.service import storage
 from shared.web.routing import Call
-
-from .change_feed import timestamp
 
 
 async def get_partitions(call: Call) -> Response:

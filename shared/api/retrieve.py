@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 
-from azurefunctions.extensions.http.fastapi import Response
+from fastapi import Response
 
+from shared.api.requests import accept, accept_query, identifiers, wants_original
 from shared.errors import BadRequest, NotAcceptable
 from shared.services import partitions, retrieve
 from shared.services.retrieve import Resource, find
@@ -16,8 +17,6 @@ from shared.web.conditional import is_current
 from shared.web.negotiation import choose, json_media_type, negotiate
 from shared.web.responses import primed, streamed
 from shared.web.routing import Call
-
-from .requests import accept, accept_query, identifiers, wants_original
 
 _NOT_TRANSCODED = "The specified transcoding is not supported. Use transfer-syntax=* to retrieve instances as stored."
 
@@ -53,9 +52,7 @@ async def get_metadata(call: Call) -> Response:
     study, series, instance = identifiers(call)
     account = await storage()
     partition = await partitions.use(account, call.partition)
-    found = await find(
-        account, partition, study, series, instance, original=wants_original(call), metadata=True
-    )
+    found = await find(account, partition, study, series, instance, original=wants_original(call), metadata=True)
     headers = {"ETag": found.etag()}
     if is_current(call.header("if-none-match"), headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

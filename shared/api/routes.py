@@ -1,20 +1,19 @@
 """All resources of the service: path, methods, handlers."""
 
 import azure.durable_functions as df
-from azurefunctions.extensions.http.fastapi import Response
+from fastapi import Response
 
+from shared.api.bulk_update import post_bulk_update
+from shared.api.change_feed import get_latest, get_page
+from shared.api.delete import delete_resource
+from shared.api.health import get_health
+from shared.api.operations import get_operation
+from shared.api.partitions import get_partitions
+from shared.api.retrieve import get_frames, get_instances, get_metadata
+from shared.api.search import search_at
+from shared.api.store import post_instances
 from shared.dicom.searchable import Level
 from shared.web.routing import Call, resource, unversioned
-
-from .bulk_update import post_bulk_update
-from .change_feed import get_latest, get_page
-from .delete import delete_resource
-from .health import get_health
-from .operations import get_operation
-from .partitions import get_partitions
-from .retrieve import get_frames, get_instances, get_metadata
-from .search import search_at
-from .store import post_instances
 
 blueprint = df.Blueprint()
 
@@ -52,7 +51,5 @@ resource(blueprint, "instances", "instances", {"GET": search_at(Level.INSTANCE)}
 resource(blueprint, "partitions", "partitions", {"GET": get_partitions}, partitioned=False)
 resource(blueprint, "changefeed", "changefeed", {"GET": get_page}, partitioned=False)
 resource(blueprint, "changefeed_latest", "changefeed/latest", {"GET": get_latest}, partitioned=False)
-resource(
-    blueprint, "operation", "operations/{operation}", {"GET": get_operation}, partitioned=False, durable=True
-)
+resource(blueprint, "operation", "operations/{operation}", {"GET": get_operation}, partitioned=False, durable=True)
 unversioned(blueprint, "health", "health/check", {"GET": get_health})

@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
-from azurefunctions.extensions.http.fastapi import Response
+from fastapi import Response
 
+from shared.api.requests import accept, accept_query, identifiers
 from shared.dicom.searchable import Level
 from shared.services import partitions
 from shared.services.query import Query, parse
@@ -13,8 +14,6 @@ from shared.services.service import storage
 from shared.web.negotiation import json_media_type
 from shared.web.responses import json_array
 from shared.web.routing import Call
-
-from .requests import accept, accept_query, identifiers
 
 _NO_FILTERS = frozenset({"accept"})
 

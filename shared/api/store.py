@@ -4,8 +4,9 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from azurefunctions.extensions.http.fastapi import Response
+from fastapi import Response
 
+from shared.api.requests import accept
 from shared.dicom.identifiers import check_uid
 from shared.services import partitions
 from shared.services.receive import Received
@@ -15,8 +16,6 @@ from shared.web.body import dicom_files
 from shared.web.negotiation import store_response_media_type
 from shared.web.responses import dicom_json
 from shared.web.routing import Call
-
-from .requests import accept
 
 
 async def post_instances(call: Call) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ..errors import BadRequest
+from shared.errors import BadRequest
 
 MAX_UID_LENGTH: Final = 64
 

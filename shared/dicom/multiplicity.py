@@ -8,8 +8,8 @@ from typing import Final
 
 from pydicom.datadict import dictionary_description, dictionary_VM
 
-from . import tags
-from .vr import BULK
+from shared.dicom import tags
+from shared.dicom.vr import BULK
 
 _MOST_PATIENT_NAMES: Final = 3
 _NO_LIMIT: Final = sys.maxsize

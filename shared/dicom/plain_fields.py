@@ -26,8 +26,9 @@ _UID_COMPONENT: Final = r"(?:0|[1-9][0-9]*)"
 def _values(pattern: str, longest: int | None = None) -> re.Pattern[bytes]:
     """One or more values that match and are at most so long, or empty, separated by backslashes."""
     limit = "" if longest is None else rf"(?=[^\\]{{0,{longest}}}(?![^\\]))"
-    value = f"(?:{limit}{pattern})?"
-    return re.compile(rf"{value}(?:\\{value})*".encode())
+    # Atomic: that a value can match in several ways must not be tried out for all combinations of values.
+    value = f"(?>(?:{limit}{pattern})?)"
+    return re.compile(rf"{value}(?:\\{value})*+".encode())
 
 
 PLAIN_FIELDS: Final[Mapping[str, re.Pattern[bytes]]] = {

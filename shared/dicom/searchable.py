@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from . import tags
+from shared.dicom import tags
 
 
 class Level(IntEnum):

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from . import tags
-from .charset import decode, split_character_sets
-from .element import Element, Item, ScannedFile
-from .identifiers import invalid_uid, is_uid
-from .multiplicity import broken_multiplicity
-from .plain_fields import PLAIN_FIELDS
-from .vr import NUMBER, SINGLE_VALUE
-from .vr_rules import broken_rule
+from shared.dicom import tags
+from shared.dicom.charset import decode, split_character_sets
+from shared.dicom.element import Element, Item, ScannedFile
+from shared.dicom.identifiers import invalid_uid, is_uid
+from shared.dicom.multiplicity import broken_multiplicity
+from shared.dicom.plain_fields import PLAIN_FIELDS
+from shared.dicom.vr import NUMBER, SINGLE_VALUE
+from shared.dicom.vr_rules import broken_rule
 
 # Failure reasons (STOW-126, D-10).
 VALIDATION_FAILED: Final = 43264

@@ -19,7 +19,7 @@ _RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_
 
 @blueprint.function_name("bulk_update")
 @blueprint.orchestration_trigger(context_name="context")
-def bulk_update(context: df.DurableOrchestrationContext) -> Generator[Any, Any, None]:
+def bulk_update(context: df.DurableOrchestrationContext) -> Generator[Any, Any]:
     """Input: operation, partition, studies, changes."""
     task: dict[str, Any] = context.get_input()
     operation, studies = task["operation"], task["studies"]

@@ -11,20 +11,20 @@ import random
 import time
 from dataclasses import dataclass, replace
 
-from ..dicom.change_set import Changes, merge
-from ..dicom.searchable import STUDY_ATTRIBUTES, values
-from ..errors import Unavailable
-from ..storage import keys
-from ..storage.change_feed import ENTRIES_PER_TRANSACTION, UPDATE, Change
-from ..storage.intents import UPDATE as UPDATE_INTENT
-from ..storage.intents import Intent
-from ..storage.lookups import rows_of
-from ..storage.operations import ENDED, FAILED, RUNNING, SUCCEEDED, OperationRow
-from ..storage.rows import ChangeSetRow, Outbox, StudyHead, StudyRow, Summary
-from ..storage.storage import Storage
-from ..storage.wire import Operation, TransactionFailed
-from .commit import MOST_ATTEMPTS
-from .settle import settle
+from shared.dicom.change_set import Changes, merge
+from shared.dicom.searchable import STUDY_ATTRIBUTES, values
+from shared.errors import Unavailable
+from shared.services.commit import MOST_ATTEMPTS
+from shared.services.settle import settle
+from shared.storage import keys
+from shared.storage.change_feed import ENTRIES_PER_TRANSACTION, UPDATE, Change
+from shared.storage.intents import UPDATE as UPDATE_INTENT
+from shared.storage.intents import Intent
+from shared.storage.lookups import rows_of
+from shared.storage.operations import ENDED, FAILED, RUNNING, SUCCEEDED, OperationRow
+from shared.storage.rows import ChangeSetRow, Outbox, StudyHead, StudyRow, Summary
+from shared.storage.storage import Storage
+from shared.storage.wire import Operation, TransactionFailed
 
 LOCK = "update"
 TYPE = "update"

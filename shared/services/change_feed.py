@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from ..storage import keys
-from ..storage.change_feed import Entry
-from ..storage.rows import InstanceRow, StudyHead
-from ..storage.storage import Storage
-from .metadata import latest_metadata
+from shared.services.metadata import latest_metadata
+from shared.storage import keys
+from shared.storage.change_feed import Entry
+from shared.storage.rows import InstanceRow, StudyHead
+from shared.storage.storage import Storage
 
 CURRENT, REPLACED, DELETED = "Current", "Replaced", "Deleted"
 
@@ -61,9 +61,7 @@ async def _describe(storage: Storage, entries: list[Entry], metadata: bool) -> l
     return sorted(described, key=lambda item: item.entry.sequence)
 
 
-async def _entry(
-    storage: Storage, entry: Entry, head: StudyHead, row: InstanceRow | None, metadata: bool
-) -> FeedEntry:
+async def _entry(storage: Storage, entry: Entry, head: StudyHead, row: InstanceRow | None, metadata: bool) -> FeedEntry:
     """CF-53 to CF-55: an entry is current while the version that it made is the instance's latest."""
     if row is None:
         return FeedEntry(entry, DELETED, None)

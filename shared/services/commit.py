@@ -8,14 +8,14 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ..dicom.searchable import MODALITIES_IN_STUDY, MODALITY, values
-from ..errors import Unavailable
-from ..storage.instances import BYTES_PER_TRANSACTION, INSTANCES_PER_TRANSACTION
-from ..storage.lookups import LookupKey, rows_of
-from ..storage.rows import InstanceRow, Outbox, SeriesRow, StudyHead, StudyRow, Summary
-from ..storage.storage import Storage
-from ..storage.wire import Operation, TransactionFailed
-from .receive import Received
+from shared.dicom.searchable import MODALITIES_IN_STUDY, MODALITY, values
+from shared.errors import Unavailable
+from shared.services.receive import Received
+from shared.storage.instances import BYTES_PER_TRANSACTION, INSTANCES_PER_TRANSACTION
+from shared.storage.lookups import LookupKey, rows_of
+from shared.storage.rows import InstanceRow, Outbox, SeriesRow, StudyHead, StudyRow, Summary
+from shared.storage.storage import Storage
+from shared.storage.wire import Operation, TransactionFailed
 
 MOST_ATTEMPTS = 20
 
@@ -130,9 +130,7 @@ def _add(head: StudyHead, received: Sequence[Received]) -> tuple[StudyHead, list
     return StudyHead(new, series, head.change_sets, head.fences, list(head.outbox)), rows
 
 
-def _operations(
-    key: str, head: StudyHead, after: StudyHead, rows: Sequence[InstanceRow]
-) -> list[Operation]:
+def _operations(key: str, head: StudyHead, after: StudyHead, rows: Sequence[InstanceRow]) -> list[Operation]:
     assert after.study is not None
     operations = [Operation("update" if head.study else "insert", after.study.entity(key))]
     for name, series in after.series.items():
@@ -159,4 +157,3 @@ def with_modalities(summary: Summary, series: Iterable[SeriesRow]) -> Summary:
 def _row(item: Received) -> InstanceRow:
     assert item.row is not None
     return item.row
-

@@ -10,22 +10,22 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..dicom import dicom_json
-from ..dicom.change_set import Changes
-from ..dicom.searchable import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES
-from ..errors import NotFound, Unavailable
-from ..storage import keys
-from ..storage.change_feed import DELETE, Change
-from ..storage.intents import DELETE as DELETE_INTENT
-from ..storage.intents import Intent, new_request_id
-from ..storage.lookups import instance_key, rows_of
-from ..storage.rows import InstanceRow, Outbox, SeriesRow, StudyHead, StudyRow
-from ..storage.storage import Storage
-from ..storage.wire import Entity, Operation, TransactionFailed
-from .commit import MOST_ATTEMPTS, latest, with_modalities
-from .metadata import latest_metadata
-from .settle import settle
-from .summaries import integer, summary_of
+from shared.dicom import dicom_json
+from shared.dicom.change_set import Changes
+from shared.dicom.searchable import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES
+from shared.errors import NotFound, Unavailable
+from shared.services.commit import MOST_ATTEMPTS, latest, with_modalities
+from shared.services.metadata import latest_metadata
+from shared.services.settle import settle
+from shared.services.summaries import integer, summary_of
+from shared.storage import keys
+from shared.storage.change_feed import DELETE, Change
+from shared.storage.intents import DELETE as DELETE_INTENT
+from shared.storage.intents import Intent, new_request_id
+from shared.storage.lookups import instance_key, rows_of
+from shared.storage.rows import InstanceRow, Outbox, SeriesRow, StudyHead, StudyRow
+from shared.storage.storage import Storage
+from shared.storage.wire import Entity, Operation, TransactionFailed
 
 ROWS_PER_TRANSACTION = 80
 _BLOBS_AT_ONCE = 16
@@ -129,7 +129,7 @@ async def _without(
     if (newest.series, newest.sop_instance) != study.newest or len(series) < len(head.series):
         lines = await _metadata(storage, key, newest, head.changes_to(newest.version))
         summary = with_modalities(latest({}, summary_of(lines, STUDY_ATTRIBUTES)), series.values())
-    row = replace(
+    remaining = replace(
         study,
         instances=len(left),
         series=len(series),
@@ -137,7 +137,7 @@ async def _without(
         newest=(newest.series, newest.sop_instance),
         summary=summary,
     )
-    return StudyHead(row, series, head.change_sets, head.fences, list(head.outbox))
+    return StudyHead(remaining, series, head.change_sets, head.fences, list(head.outbox))
 
 
 async def _metadata(storage: Storage, key: str, row: InstanceRow, changes: Changes) -> dict[str, bytes]:

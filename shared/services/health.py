@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..storage.storage import Storage
-from ..storage.wire import StorageError
+from shared.storage.storage import Storage
+from shared.storage.wire import StorageError
 
 HEALTHY, UNHEALTHY = "Healthy", "Unhealthy"
 

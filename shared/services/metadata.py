@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ..dicom.change_set import Changes, patch_metadata
-from ..storage.rows import InstanceRow
-from ..storage.storage import Storage
+from shared.dicom.change_set import Changes, patch_metadata
+from shared.storage.rows import InstanceRow
+from shared.storage.storage import Storage
 
 
 async def latest_metadata(storage: Storage, row: InstanceRow, changes: Changes) -> bytes:

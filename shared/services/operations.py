@@ -6,11 +6,11 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 
-from ..errors import Conflict, NotFound
-from ..storage.operations import CANCELED, ENDED, FAILED, NOT_STARTED, OperationRow
-from ..storage.storage import Storage
-from ..storage.wire import TransactionFailed
-from .bulk_update import LOCK, TYPE
+from shared.errors import Conflict, NotFound
+from shared.services.bulk_update import LOCK, TYPE
+from shared.storage.operations import CANCELED, ENDED, FAILED, NOT_STARTED, OperationRow
+from shared.storage.storage import Storage
+from shared.storage.wire import TransactionFailed
 
 type OrchestrationStatus = Callable[[str], Awaitable[str | None]]
 """Operation id -> runtime status of its orchestration, None when there is none."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from ..errors import BadRequest
-from ..storage.partitions import Partition
-from ..storage.storage import Storage
+from shared.errors import BadRequest
+from shared.storage.partitions import Partition
+from shared.storage.storage import Storage
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ..dicom import tags
-from ..dicom.searchable import (
+from shared.dicom import tags
+from shared.dicom.searchable import (
     MODALITIES_IN_STUDY,
     MODALITY,
     SEARCHABLE,
@@ -19,7 +19,7 @@ from ..dicom.searchable import (
     values,
     words,
 )
-from ..errors import BadRequest
+from shared.errors import BadRequest
 
 MOST_RESULTS = 200
 DEFAULT_RESULTS = 100
@@ -148,7 +148,11 @@ def _attribute(query: Query, name: str, tag: int) -> Attribute:
     attribute = SEARCHABLE.get(tag)
     if attribute and attribute.level in query.levels:
         return attribute
-    if not attribute and query.study and (vr := tags.vr_of(tag)) not in ("SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN"):
+    if (
+        not attribute
+        and query.study
+        and (vr := tags.vr_of(tag)) not in ("SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN")
+    ):
         return Attribute(tag, vr, query.level)
     raise BadRequest(f"Invalid query: AttributeId {name} is not queryable.  {_HINT}")
 
@@ -165,9 +169,7 @@ def _typed(attribute: Attribute, given: list[str], fuzzy: bool) -> Condition:
     if attribute.vr in _WILDCARD_VRS and any(character in value for value in wanted for character in "*?"):
         pattern = re.compile("|".join(f"(?:{_pattern(value)})" for value in wanted), re.DOTALL)
         prefix = re.split(r"[*?]", wanted[0])[0] if len(wanted) == 1 else ""
-        return Condition(
-            attribute, lambda value: bool(pattern.fullmatch(fold(value, attribute.vr))), prefix=prefix
-        )
+        return Condition(attribute, lambda value: bool(pattern.fullmatch(fold(value, attribute.vr))), prefix=prefix)
     return Condition(attribute, lambda value: fold(value, attribute.vr) in wanted, equal=wanted)
 
 

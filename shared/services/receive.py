@@ -7,16 +7,16 @@ import base64
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
-from ..dicom import dicom_json, frames, tags
-from ..dicom.change_set import HeadLayout
-from ..dicom.head import HeadScanner, ScannedFile
-from ..dicom.searchable import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES
-from ..dicom.validation import Findings, validate
-from ..errors import InvalidDicom, PayloadTooLarge
-from ..storage import keys
-from ..storage.rows import InstanceRow, Summary
-from ..storage.wire import Wire
-from .summaries import integer, summary_of
+from shared.dicom import dicom_json, frames, tags
+from shared.dicom.change_set import HeadLayout
+from shared.dicom.head import HeadScanner, ScannedFile
+from shared.dicom.searchable import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES
+from shared.dicom.validation import Findings, validate
+from shared.errors import InvalidDicom, PayloadTooLarge
+from shared.services.summaries import integer, summary_of
+from shared.storage import keys
+from shared.storage.rows import InstanceRow, Summary
+from shared.storage.wire import Wire
 
 BLOCK_BYTES = 4 << 20
 BLOCKS_AT_ONCE = 3

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..dicom.searchable import (
+from shared.dicom.searchable import (
     MODALITIES_IN_STUDY,
     SERIES_ATTRIBUTES,
     SERIES_INSTANCE_UID,
@@ -16,8 +16,8 @@ from ..dicom.searchable import (
     STUDY_INSTANCE_UID,
     Level,
 )
-from ..storage.rows import InstanceRow, StudyHead, Summary
-from .query import Query
+from shared.services.query import Query
+from shared.storage.rows import InstanceRow, StudyHead, Summary
 
 _DEFAULTS = {
     Level.STUDY: [attribute.tag for attribute in (STUDY_INSTANCE_UID, *STUDY_ATTRIBUTES)],

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from ..dicom.change_set import Changes, patch_file
-from ..dicom.frames import FrameIndex
-from ..errors import BadRequest, NotFound, Unavailable
-from ..storage import keys
-from ..storage.rows import InstanceRow, StudyHead
-from ..storage.storage import Storage
-from ..storage.wire import StorageError
-from .metadata import latest_metadata
+from shared.dicom.change_set import Changes, patch_file
+from shared.dicom.frames import FrameIndex
+from shared.errors import BadRequest, NotFound, Unavailable
+from shared.services.metadata import latest_metadata
+from shared.storage import keys
+from shared.storage.rows import InstanceRow, StudyHead
+from shared.storage.storage import Storage
+from shared.storage.wire import StorageError
 
 READ_AHEAD = 3
 

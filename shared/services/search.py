@@ -10,22 +10,32 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from ..dicom import dicom_json
-from ..dicom.searchable import SEARCHABLE, SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, Level
-from ..storage import keys
-from ..storage.change_feed import CREATE
-from ..storage.intents import studies_of
-from ..storage.lookups import ALL_SERIES, ALL_STUDIES, Hit, table_of
-from ..storage.rows import InstanceRow, StudyHead, Summary
-from ..storage.storage import Storage
-from .metadata import latest_metadata
-from .query import Condition, Query
-from .results import Found, needs_metadata, result
-from .summaries import element
+from shared.dicom import dicom_json
+from shared.dicom.searchable import SEARCHABLE, SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, Level
+from shared.services.metadata import latest_metadata
+from shared.services.query import Condition, Query
+from shared.services.results import Found, needs_metadata, result
+from shared.services.summaries import element
+from shared.storage import keys
+from shared.storage.change_feed import CREATE
+from shared.storage.intents import studies_of
+from shared.storage.lookups import ALL_SERIES, ALL_STUDIES, Hit, table_of
+from shared.storage.rows import InstanceRow, StudyHead, Summary
+from shared.storage.storage import Storage
 
 _ENTRIES_AT_ONCE = 200
 
-_SELECTIVE_FIRST = ("0020000D", "00080018", "0020000E", "00080050", "00100020", "00100010", "00080090", "00080020", "00100030")
+_SELECTIVE_FIRST = (
+    "0020000D",
+    "00080018",
+    "0020000E",
+    "00080050",
+    "00100020",
+    "00100010",
+    "00080090",
+    "00080020",
+    "00100030",
+)
 
 
 async def search(storage: Storage, partition: str, query: Query, base_url: str) -> list[bytes]:

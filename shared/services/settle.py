@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..storage import keys
-from ..storage.instances import TABLE
-from ..storage.lookups import LookupKey, rows_of
-from ..storage.rows import Outbox, StudyHead
-from ..storage.storage import Storage
-from ..storage.wire import Entity, Operation, StorageError
+from shared.storage import keys
+from shared.storage.instances import TABLE
+from shared.storage.lookups import LookupKey, rows_of
+from shared.storage.rows import Outbox, StudyHead
+from shared.storage.storage import Storage
+from shared.storage.wire import Entity, Operation, StorageError
 
 
 async def settle(storage: Storage, key: str, head: StudyHead, written: Mapping[LookupKey, str]) -> None:

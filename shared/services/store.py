@@ -12,16 +12,16 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from ..settings import Settings
-from ..storage import change_feed, keys
-from ..storage.change_feed import Change
-from ..storage.intents import STORE, Intent, new_request_id
-from ..storage.lookups import instance_key
-from ..storage.rows import InstanceRow
-from ..storage.storage import Storage
-from .commit import Committed, batches, commit
-from .receive import Received, receive, write_blob
-from .settle import settle
+from shared.services.commit import Committed, batches, commit
+from shared.services.receive import Received, receive, write_blob
+from shared.services.settle import settle
+from shared.settings import Settings
+from shared.storage import change_feed, keys
+from shared.storage.change_feed import Change
+from shared.storage.intents import STORE, Intent, new_request_id
+from shared.storage.lookups import instance_key
+from shared.storage.rows import InstanceRow
+from shared.storage.storage import Storage
 
 ALREADY_EXISTS = 0xB00E
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..dicom.searchable import Attribute, values
-from ..storage.rows import Summary
+from shared.dicom.searchable import Attribute, values
+from shared.storage.rows import Summary
 
 
 def element(lines: Mapping[str, bytes], key: str) -> dict[str, Any] | None:

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..dicom import tags
-from ..dicom.change_set import Changes
-from ..dicom.identifiers import check_uid
-from ..dicom.searchable import values
-from ..dicom.updatable import UPDATABLE
-from ..dicom.validation import check_value
-from ..errors import BadRequest
+from shared.dicom import tags
+from shared.dicom.change_set import Changes
+from shared.dicom.identifiers import check_uid
+from shared.dicom.searchable import values
+from shared.dicom.updatable import UPDATABLE
+from shared.dicom.validation import check_value
+from shared.errors import BadRequest
 
 MOST_STUDIES = 50
 

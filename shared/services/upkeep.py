@@ -9,21 +9,21 @@ import random
 import time
 from dataclasses import replace
 
-from ..errors import Unavailable
-from ..settings import Settings
-from ..storage import intents, keys
-from ..storage.change_feed import ENTRIES_PER_TRANSACTION
-from ..storage.instances import TABLE
-from ..storage.intents import Intent
-from ..storage.lookups import instance_key
-from ..storage.operations import ENDED
-from ..storage.rows import InstanceRow, StudyRow
-from ..storage.storage import Storage
-from ..storage.wire import Entity, Operation, TransactionFailed
-from . import bulk_update, delete
-from .commit import MOST_ATTEMPTS
-from .settle import settle
-from .store import created, feed_writer, published_note
+from shared.errors import Unavailable
+from shared.services import bulk_update, delete
+from shared.services.commit import MOST_ATTEMPTS
+from shared.services.settle import settle
+from shared.services.store import created, feed_writer, published_note
+from shared.settings import Settings
+from shared.storage import intents, keys
+from shared.storage.change_feed import ENTRIES_PER_TRANSACTION
+from shared.storage.instances import TABLE
+from shared.storage.intents import Intent
+from shared.storage.lookups import instance_key
+from shared.storage.operations import ENDED
+from shared.storage.rows import InstanceRow, StudyRow
+from shared.storage.storage import Storage
+from shared.storage.wire import Entity, Operation, TransactionFailed
 
 _MARKERS_AT_ONCE = 1000
 _MARKER_SECONDS = 24 * 3600
@@ -124,7 +124,9 @@ async def _resolve_update(storage: Storage, intent: Intent) -> None:
 
 async def _forget_markers(storage: Storage) -> None:
     """Feed markers make repeats harmless; once its intent is gone nobody repeats a request."""
-    writers = await storage.change_feed.markers(_MARKERS_AT_ONCE, before=time.time_ns() // 1000 - _MARKER_SECONDS * 1_000_000)
+    writers = await storage.change_feed.markers(
+        _MARKERS_AT_ONCE, before=time.time_ns() // 1000 - _MARKER_SECONDS * 1_000_000
+    )
     if not writers:
         return
     working = {intent.id for intent in await storage.intents.open()}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 CONTAINER = "dicom"
 
 _SETTING = "AzureWebJobsStorage"
+# The account of the emulator, which everybody knows.
 _DEVELOPMENT = {
     "AccountName": "devstoreaccount1",
     "AccountKey": "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==",
@@ -18,46 +22,66 @@ _DEVELOPMENT = {
 
 @dataclass(frozen=True, slots=True)
 class StorageAccount:
-    """A storage account. Without a `key`, requests are signed in with the managed identity `client_id` (or the system's)."""
+    """A storage account. Without a `key`, requests carry a token of the managed identity `client_id` (or the system's).
+
+    The endpoints are URLs without a slash at the end. Raises ValueError when a part is missing or malformed.
+    """
 
     name: str
     blob_endpoint: str
     table_endpoint: str
-    key: str = ""
+    key: str = field(default="", repr=False)
     client_id: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError(f"{_SETTING}: the storage account has no name.")
+        try:
+            base64.b64decode(self.key, validate=True)
+        except binascii.Error:
+            raise ValueError(f"{_SETTING}: the AccountKey is not base64.") from None
+        for endpoint in (self.blob_endpoint, self.table_endpoint):
+            url = urlsplit(endpoint)
+            if url.scheme not in ("http", "https") or not url.netloc or url.query:
+                raise ValueError(f"{_SETTING}: the endpoint {endpoint!r} is not an http or https URL.")
+            if not self.key and url.scheme != "https":
+                raise ValueError(f"{_SETTING}: a managed identity needs https, unlike the endpoint {endpoint!r}.")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> StorageAccount:
-        """Reads `AzureWebJobsStorage` (a connection string) or `AzureWebJobsStorage__accountName` (managed identity).
+        """Reads `AzureWebJobsStorage` (a connection string with a key), or else `AzureWebJobsStorage__accountName`,
+        `__blobServiceUri`, `__tableServiceUri` and `__clientId` (a managed identity), as Azure Functions does.
 
-        Raises ValueError with the name of the setting that is missing or wrong.
+        Raises ValueError with the name of the setting that is missing or wrong; keys never appear in the message.
         """
         if connection := environment.get(_SETTING, "").strip():
             return cls._from_connection_string(connection)
-        name = environment.get(f"{_SETTING}__accountName", "").strip()
-        blob = environment.get(f"{_SETTING}__blobServiceUri", "").strip().rstrip("/")
-        table = environment.get(f"{_SETTING}__tableServiceUri", "").strip().rstrip("/")
-        if not name and blob:
-            name = blob.split("//")[-1].split(".")[0]
-        if not name:
-            raise ValueError(f"The setting {_SETTING} or {_SETTING}__accountName is missing.")
+        name, blob, table, client_id = (
+            environment.get(f"{_SETTING}__{part}", "").strip()
+            for part in ("accountName", "blobServiceUri", "tableServiceUri", "clientId")
+        )
+        if not name and not (blob and table):
+            raise ValueError(
+                f"Set {_SETTING} to a connection string, or {_SETTING}__accountName to the name of a storage account."
+            )
         return cls(
-            name,
-            blob or f"https://{name}.blob.core.windows.net",
-            table or f"https://{name}.table.core.windows.net",
-            client_id=environment.get(f"{_SETTING}__clientId", "").strip(),
+            name or (urlsplit(blob).hostname or "").split(".")[0],
+            (blob or f"https://{name}.blob.core.windows.net").rstrip("/"),
+            (table or f"https://{name}.table.core.windows.net").rstrip("/"),
+            client_id=client_id,
         )
 
     @classmethod
     def _from_connection_string(cls, connection: str) -> StorageAccount:
         pairs = [item.split("=", 1) for item in connection.split(";") if item.strip()]
         if any(len(pair) != 2 for pair in pairs):
-            raise ValueError(f"The setting {_SETTING} is not a connection string.")
+            raise ValueError(f"{_SETTING} is not a connection string: it needs the form Name=value;Name=value.")
         parts = {name.strip(): value.strip() for name, value in pairs}
         if parts.get("UseDevelopmentStorage", "").lower() == "true":
             parts = _DEVELOPMENT
-        if not parts.get("AccountName") or not parts.get("AccountKey"):
-            raise ValueError(f"The connection string in {_SETTING} has no AccountName or no AccountKey.")
+        for required in ("AccountName", "AccountKey"):
+            if not parts.get(required):
+                raise ValueError(f"{_SETTING}: the connection string has no {required}.")
         name = parts["AccountName"]
         scheme = parts.get("DefaultEndpointsProtocol", "https")
         suffix = parts.get("EndpointSuffix", "core.windows.net")

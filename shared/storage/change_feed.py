@@ -11,8 +11,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .properties import number, text
-from .wire import Entity, Operation, TransactionFailed, Wire, literal
+from shared.storage.properties import number, text
+from shared.storage.wire import Entity, Operation, TransactionFailed, Wire, literal
 
 TABLE = "changefeed"
 
@@ -218,7 +218,5 @@ def _entry_entity(sequence: int, now: int, change: Change) -> Entity:
 
 def _entry(entity: Entity) -> Entry:
     row = entity.properties
-    change = Change(
-        text(row, "p"), text(row, "st"), text(row, "se"), text(row, "i"), text(row, "a"), number(row, "v")
-    )
+    change = Change(text(row, "p"), text(row, "st"), text(row, "se"), text(row, "i"), text(row, "a"), number(row, "v"))
     return Entry(int(entity.row_key.removeprefix(_ENTRY)), number(row, "t"), change)

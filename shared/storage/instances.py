@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 from weakref import WeakValueDictionary
 
-from . import keys
-from .rows import INSTANCE_PROPERTIES_WITHOUT_METADATA, InstanceRow, StudyHead
-from .wire import Operation, Wire, literal
+from shared.storage import keys
+from shared.storage.rows import INSTANCE_PROPERTIES_WITHOUT_METADATA, InstanceRow, StudyHead
+from shared.storage.wire import Operation, Wire, literal
 
 TABLE = "instances"
 
@@ -71,7 +71,9 @@ class Instances:
             f"and RowKey le {literal(max(row_keys))}"
         )
         found: dict[str, tuple[str, int]] = {}
-        async for entity in self._wire.entities(TABLE, condition, select=("PartitionKey", "RowKey", "request", "version")):
+        async for entity in self._wire.entities(
+            TABLE, condition, select=("PartitionKey", "RowKey", "request", "version")
+        ):
             if entity.row_key in row_keys:
                 row = entity.properties
                 found[entity.row_key] = (str(row["request"]), int(row["version"]))

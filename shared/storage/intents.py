@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from .properties import number, pack, text, unpack
-from .wire import Entity, Operation, StorageError, TransactionFailed, Value, Wire
+from shared.storage.properties import number, pack, text, unpack
+from shared.storage.wire import Entity, Operation, StorageError, TransactionFailed, Value, Wire
 
 TABLE = "intents"
 

@@ -12,7 +12,7 @@ import json
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 
-from ..dicom.searchable import (
+from shared.dicom.searchable import (
     MODALITIES_IN_STUDY,
     SERIES_ATTRIBUTES,
     SERIES_INSTANCE_UID,
@@ -23,10 +23,10 @@ from ..dicom.searchable import (
     values,
     words,
 )
-from . import keys
-from .properties import text
-from .rows import InstanceRow, SeriesRow, StudyHead, StudyRow, Summary
-from .wire import Entity, Operation, StorageError, Wire, literal
+from shared.storage import keys
+from shared.storage.properties import text
+from shared.storage.rows import InstanceRow, SeriesRow, StudyHead, StudyRow, Summary
+from shared.storage.wire import Entity, Operation, StorageError, Wire, literal
 
 ALL_STUDIES = "lookupstudies"
 ALL_SERIES = "lookupseries"
@@ -166,7 +166,9 @@ def _places(partition: str, attribute: Attribute, summary: Summary) -> list[tupl
     if attribute is not MODALITIES_IN_STUDY:
         found = found[:1]
     table = table_of(attribute)
-    places = [(table, keys.value_partition(partition, fold(value, attribute.vr))) for value in found if value.strip(" \0")]
+    places = [
+        (table, keys.value_partition(partition, fold(value, attribute.vr))) for value in found if value.strip(" \0")
+    ]
     if attribute.vr == "PN":
         places += [(table, keys.word_partition(partition, word)) for value in found for word in set(words(value))]
     return places

@@ -6,8 +6,8 @@ import json
 import time
 from dataclasses import asdict, dataclass, field
 
-from .properties import number, text
-from .wire import Entity, Operation, StorageError, TransactionFailed, Wire
+from shared.storage.properties import number, text
+from shared.storage.wire import Entity, Operation, StorageError, TransactionFailed, Wire
 
 TABLE = "operations"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from .properties import number
-from .wire import Entity, Operation, TransactionFailed, Wire, literal
+from shared.storage.properties import number
+from shared.storage.wire import Entity, Operation, TransactionFailed, Wire, literal
 
 TABLE = "partitions"
 DEFAULT = "Microsoft.Default"

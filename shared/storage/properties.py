@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .wire import Value
+from shared.storage.wire import Value
 
 _PROPERTY_BYTES = 60_000
 

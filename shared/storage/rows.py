@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
 from typing import Any
 
-from ..dicom.change_set import Changes, HeadLayout, merge
-from . import keys
-from .change_feed import Change
-from .properties import number, pack, text, unpack
-from .wire import Entity, Value
+from shared.dicom.change_set import Changes, HeadLayout, merge
+from shared.storage import keys
+from shared.storage.change_feed import Change
+from shared.storage.properties import number, pack, text, unpack
+from shared.storage.wire import Entity, Value
 
 type Summary = dict[str, dict[str, Any]]
 

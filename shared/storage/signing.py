@@ -1,60 +1,83 @@
-"""Signs requests with the account's key (Shared Key for blobs, Shared Key Lite for tables)."""
+"""How requests prove that they may use the account: Shared Key signatures, or tokens of a managed identity."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
 import hmac
-from email.utils import formatdate
-from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, urlsplit
 
 from azure.core.pipeline import PipelineRequest
 from azure.core.pipeline.policies import SansIOHTTPPolicy
+from azure.core.rest import AsyncHttpResponse, HttpRequest
+
+from shared.storage.account import StorageAccount
+
+if TYPE_CHECKING:
+    from azure.identity.aio import ManagedIdentityCredential
 
 _SIGNED_HEADERS = (
-    "Content-Encoding",
-    "Content-Language",
-    "Content-Length",
-    "Content-MD5",
-    "Content-Type",
-    "Date",
-    "If-Modified-Since",
-    "If-Match",
-    "If-None-Match",
-    "If-Unmodified-Since",
-    "Range",
+    "content-encoding",
+    "content-language",
+    "content-length",
+    "content-md5",
+    "content-type",
+    "date",
+    "if-modified-since",
+    "if-match",
+    "if-none-match",
+    "if-unmodified-since",
+    "range",
 )
 
 
-class SharedKey(SansIOHTTPPolicy[Any, Any]):
-    """`tables` chooses between the two schemes. Runs after the retry policy: each try has its own date and signature."""
+class TableSharedKey(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
+    """Shared Key Lite of the Table service: signs the date and the path. Expects `x-ms-date` to be set."""
 
-    def __init__(self, account: str, key: str, *, tables: bool) -> None:
-        self._account = account
-        self._key = base64.b64decode(key)
-        self._tables = tables
+    def __init__(self, account: StorageAccount) -> None:
+        self._account = account.name
+        self._key = base64.b64decode(account.key)
 
-    def on_request(self, request: PipelineRequest[Any]) -> None:
+    def on_request(self, request: PipelineRequest[HttpRequest]) -> None:
+        headers, path = request.http_request.headers, urlsplit(request.http_request.url).path
+        text = f"{headers['x-ms-date']}\n/{self._account}{path}"
+        headers["Authorization"] = f"SharedKeyLite {self._account}:{_signature(self._key, text)}"
+
+
+class BlobSharedKey(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
+    """Shared Key of the Blob service: signs method, headers, path and query. Expects `x-ms-date` to be set.
+
+    Names of metadata are ASCII letters and digits: the service sorts others by rules of its own.
+    """
+
+    def __init__(self, account: StorageAccount) -> None:
+        self._account = account.name
+        self._key = base64.b64decode(account.key)
+
+    def on_request(self, request: PipelineRequest[HttpRequest]) -> None:
         http = request.http_request
-        http.headers["x-ms-date"] = formatdate(usegmt=True)
-        text = self._lite(http) if self._tables else self._full(http)
-        digest = base64.b64encode(hmac.new(self._key, text.encode(), hashlib.sha256).digest()).decode()
-        scheme = "SharedKeyLite" if self._tables else "SharedKey"
-        http.headers["Authorization"] = f"{scheme} {self._account}:{digest}"
+        text = self._text(http.method, http.url, http.headers)
+        http.headers["Authorization"] = f"SharedKey {self._account}:{_signature(self._key, text)}"
 
-    def _lite(self, http: Any) -> str:
-        return f"{http.headers['x-ms-date']}\n/{self._account}{urlsplit(http.url).path}"
+    def _text(self, method: str, url: str, sent: Mapping[str, str]) -> str:
+        parts = urlsplit(url)
+        headers = {name.lower(): value.strip() for name, value in sent.items()}
+        if headers.get("content-length") == "0":
+            del headers["content-length"]
+        own = sorted(f"{name}:{value}" for name, value in headers.items() if name.startswith("x-ms-"))
+        query = sorted(f"{name}:{value}" for name, value in parse_qsl(parts.query, keep_blank_values=True))
+        signed = (headers.get(name, "") for name in _SIGNED_HEADERS)
+        return "\n".join((method, *signed, *own, f"/{self._account}{parts.path}", *query))
 
-    def _full(self, http: Any) -> str:
-        url = urlsplit(http.url)
-        headers = {name.lower(): str(value) for name, value in http.headers.items()}
-        signed = [headers.get(name.lower(), "") for name in _SIGNED_HEADERS]
-        if signed[2] == "0":
-            signed[2] = ""
-        own = sorted((name, value) for name, value in headers.items() if name.startswith("x-ms-"))
-        query = sorted((name.lower(), unquote(value)) for name, value in parse_qsl(url.query, keep_blank_values=True))
-        lines = [http.method, *signed, *(f"{name}:{value}" for name, value in own)]
-        lines.append(f"/{self._account}{url.path}")
-        lines += [f"{name}:{value}" for name, value in query]
-        return "\n".join(lines)
+
+def managed_identity(account: StorageAccount) -> ManagedIdentityCredential:
+    # Only deployed apps need the package, and it takes its time to import.
+    from azure.identity.aio import ManagedIdentityCredential
+
+    return ManagedIdentityCredential(client_id=account.client_id or None)
+
+
+def _signature(key: bytes, text: str) -> str:
+    return base64.b64encode(hmac.digest(key, text.encode(), hashlib.sha256)).decode()

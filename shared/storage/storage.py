@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from . import change_feed, instances, intents, lookups, operations, partitions
-from .account import StorageAccount
-from .wire import Wire
+from shared.storage import change_feed, instances, intents, lookups, operations, partitions
+from shared.storage.account import StorageAccount
+from shared.storage.wire import Wire
 
 TABLES = (instances.TABLE, change_feed.TABLE, intents.TABLE, operations.TABLE, partitions.TABLE, *lookups.TABLES)
 

@@ -132,7 +132,9 @@ def batch_result(body: bytes) -> list[str] | BatchFailure:
     for status, rest in zip(answers[::2], answers[1::2], strict=True):
         if int(status) >= 400:
             index, code = _INDEX.search(rest), _CODE.search(rest)
-            return BatchFailure(int(index.group(1)) if index else 0, int(status), code.group(1).decode() if code else "")
+            return BatchFailure(
+                int(index.group(1)) if index else 0, int(status), code.group(1).decode() if code else ""
+            )
         etag = _ETAG.search(rest)
         etags.append(etag.group(1).decode() if etag else "")
     return etags

@@ -23,9 +23,19 @@ from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, Async
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
-from .account import CONTAINER, StorageAccount
-from .signing import SharedKey
-from .table_codec import BatchFailure, Entity, Operation, Value, batch, batch_result, decode, path_of, request_of
+from shared.storage.account import CONTAINER, StorageAccount
+from shared.storage.signing import SharedKey
+from shared.storage.table_codec import (
+    BatchFailure,
+    Entity,
+    Operation,
+    Value,
+    batch,
+    batch_result,
+    decode,
+    path_of,
+    request_of,
+)
 
 __all__ = ["Counters", "Entity", "Operation", "Page", "StorageError", "TransactionFailed", "Value", "Wire", "literal"]
 
@@ -129,7 +139,10 @@ class Wire:
             else SharedKey(account.name, account.key, tables=tables)
         )
         retry = AsyncRetryPolicy(
-            retry_total=RETRIES, retry_backoff_factor=RETRY_SECONDS, retry_on_methods=_METHODS, retry_status_codes=[408, 429, 500, 502, 503, 504]
+            retry_total=RETRIES,
+            retry_backoff_factor=RETRY_SECONDS,
+            retry_on_methods=_METHODS,
+            retry_status_codes=[408, 429, 500, 502, 503, 504],
         )
         endpoint = account.table_endpoint if tables else account.blob_endpoint
         return AsyncPipelineClient(endpoint, policies=[retry, sign, _Count(self.counters)], transport=transport)
@@ -273,7 +286,9 @@ class Wire:
         self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"", *, accept: tuple[int, ...]
     ) -> AsyncHttpResponse:
         common = {"x-ms-version": _TABLE_VERSION, "Accept": "application/json;odata=minimalmetadata"}
-        return await self._send(self._table_client, method, f"{self._tables}/{path}", common | {**headers}, body, accept)
+        return await self._send(
+            self._table_client, method, f"{self._tables}/{path}", common | {**headers}, body, accept
+        )
 
     async def _blob(
         self,

@@ -2,11 +2,10 @@
 
 from collections.abc import AsyncIterator
 
-from azurefunctions.extensions.http.fastapi import Request
+from fastapi import Request
 
 from shared.errors import PayloadTooLarge, UnsupportedMediaType
-
-from .multipart import Event, MultipartReader, PartBegin, PartData, PartEnd, parse_content_type
+from shared.web.multipart import Event, MultipartReader, PartBegin, PartData, PartEnd, parse_content_type
 
 DICOM = "application/dicom"
 

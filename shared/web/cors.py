@@ -2,7 +2,7 @@
 
 import os
 
-from azurefunctions.extensions.http.fastapi import Request, Response
+from fastapi import Request, Response
 
 from shared.settings import Settings
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-# A stretch without the separator, in which a quoted string may hold it. Possessive, so that no input makes it slow;
-# a quote that is never closed stands for itself.
-_LIST_ITEM: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*+"|")++')
-_PARAMETER: Final = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*+"|")++')
+# A stretch without the separator, in which a quoted string may hold it; one that is not closed goes on to the end.
+# Possessive, so that no input makes it slow.
+_LIST_ITEM: Final = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*+"?)++', re.DOTALL)
+_PARAMETER: Final = re.compile(r'(?:[^;"]|"(?:[^"\\]|\\.)*+"?)++', re.DOTALL)
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 

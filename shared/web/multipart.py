@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
-from ..errors import BadRequest, UnsupportedMediaType
-from . import media_types
+from shared.errors import BadRequest, UnsupportedMediaType
+from shared.web import media_types
 
 MAX_BOUNDARY_LENGTH: Final = 256
 MAX_HEADER_BYTES: Final = 16 * 1024

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ..errors import NotAcceptable
-from . import media_types
-from .representations import AS_STORED, DATA_SETS, DICOM_JSON, DICOM_XML, STORE_RESPONSE, Choice, Resource
+from shared.errors import NotAcceptable
+from shared.web import media_types
+from shared.web.representations import AS_STORED, DATA_SETS, DICOM_JSON, DICOM_XML, STORE_RESPONSE, Choice, Resource
 
 _ANYTHING: Final = "*/*"
 _QUALITY: Final = re.compile(r"[0-9]+\.?[0-9]*|\.[0-9]+")

@@ -3,7 +3,8 @@
 import logging
 from http import HTTPStatus
 
-from azurefunctions.extensions.http.fastapi import JSONResponse, Response
+from fastapi import Response
+from fastapi.responses import JSONResponse
 
 from shared import errors
 from shared.storage.wire import StorageError
@@ -22,8 +23,7 @@ STATUS: dict[type[errors.ServiceError], HTTPStatus] = {
 RETRY_AFTER_SECONDS = "5"
 
 _INTERNAL = (
-    "The server encountered an internal error. Please retry the request. "
-    "If the issue persists, please contact support."
+    "The server encountered an internal error. Please retry the request. If the issue persists, please contact support."
 )
 
 logger = logging.getLogger(__name__)

@@ -1,11 +1,11 @@
 """The kinds of bodies that the service answers with."""
 
+import gzip
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 
-import gzip
-
-from azurefunctions.extensions.http.fastapi import Request, Response, StreamingResponse
+from fastapi import Request, Response
+from fastapi.responses import StreamingResponse
 
 DICOM_JSON = "application/dicom+json"
 

@@ -14,13 +14,14 @@ from typing import Any
 
 import azure.durable_functions as df
 import azure.functions as func
-from azurefunctions.extensions.http.fastapi import JSONResponse, Request, Response, StreamingResponse
+import azurefunctions.extensions.http.fastapi  # noqa: F401 - makes the worker stream requests and responses
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
 
 from shared.storage.partitions import DEFAULT as DEFAULT_PARTITION
-
-from . import cors
-from .problems import answer_to, problem
+from shared.web import cors
+from shared.web.problems import answer_to, problem
 
 VERSION = "v2"
 SUPPORTED_VERSIONS = "2"
@@ -53,7 +54,13 @@ type Handlers = dict[str, Handler]
 
 
 def resource(
-    blueprint: df.Blueprint, name: str, path: str, handlers: Handlers, *, partitioned: bool = True, durable: bool = False
+    blueprint: df.Blueprint,
+    name: str,
+    path: str,
+    handlers: Handlers,
+    *,
+    partitioned: bool = True,
+    durable: bool = False,
 ) -> None:
     """Registers a resource under its path, and under the same path in a partition unless told otherwise."""
     register = _register_durable if durable else _register
@@ -104,7 +111,9 @@ async def _respond(request: Request, handlers: Handlers, durable: df.DurableOrch
     if handler is None:
         allow = ", ".join(sorted({*handlers, "OPTIONS", *(["HEAD"] if "GET" in handlers else [])}))
         if request.method == "OPTIONS":
-            return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Allow": allow} | cors.preflight(request, allow))
+            return Response(
+                status_code=HTTPStatus.NO_CONTENT, headers={"Allow": allow} | cors.preflight(request, allow)
+            )
         return Response(status_code=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": allow})
     service_url = f"{request.url.scheme}://{request.url.netloc}/{version}"
     partition = request.path_params.get("partition")

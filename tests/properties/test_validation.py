@@ -17,7 +17,7 @@ TAGS = st.sampled_from([0x00080060, 0x00081030, 0x00100010, 0x00200032, 0x002800
 VRS = st.sampled_from([*PLAIN_FIELDS, "UC", "UT", "UR", "US", "AT", "FD", "UN", "XX"])
 
 
-@pytest.mark.parametrize("vr", PLAIN_FIELDS.keys() - {"LT", "ST"})
+@pytest.mark.parametrize("vr", sorted(PLAIN_FIELDS.keys() - {"LT", "ST"}))
 def test_every_plain_field_fits_its_vr(vr: str) -> None:
     @given(st.from_regex(PLAIN_FIELDS[vr], fullmatch=True))
     def check(field: bytes) -> None:
@@ -63,6 +63,11 @@ def test_every_field_taken_for_plain_fits_its_vr(vr: str) -> None:
 )
 def test_ordinary_fields_are_plain(vr: str, field: bytes) -> None:
     assert PLAIN_FIELDS[vr].fullmatch(field)
+
+
+@pytest.mark.parametrize(("vr", "value"), [("DS", b"1234567"), ("UI", b"1.10.100"), ("PN", b"a^b^c"), ("IS", b" 12 ")])
+def test_no_field_takes_a_pattern_into_all_combinations(vr: str, value: bytes) -> None:
+    assert not PLAIN_FIELDS[vr].fullmatch(b"\\".join([value] * 1000 + [b"\0"]))
 
 
 def elements(value: st.SearchStrategy[bytes | list[Item] | None]) -> st.SearchStrategy[Element]:

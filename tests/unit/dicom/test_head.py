@@ -413,7 +413,7 @@ def test_truncated_files_are_refused(transfer_syntax: str) -> None:
     file = instance(transfer_syntax=transfer_syntax, RequestAttributesSequence=[item(StudyID="7")])
     content = scan(file)
     ends = [each.offset for each in (*content.file_meta, *([] if content.is_deflated else content.dataset))]
-    for length in range(len(file)):
+    for length in range(len(file) - content.is_deflated):  # pydicom may pad the deflated stream
         end = max((each for each in ends if each <= length), default=0)
         if end == 0 or file[end:length].strip(b"\0"):
             with pytest.raises(InvalidDicom):

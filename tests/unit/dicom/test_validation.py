@@ -196,6 +196,13 @@ def test_stow47_warnings_accompany_failures() -> None:
     assert [tag for tag, _ in findings.warnings] == [tags.STUDY_DATE, tags.MODALITY]
 
 
+def test_the_first_of_two_elements_of_a_required_tag_counts() -> None:
+    file = builders.file_start() + b"".join(REQUIRED.values()) + builders.element(0x0020000D, "UI", b"1.2.a ")
+    findings = validate(scan(file), "1.2.1")
+    assert findings.failures == []
+    assert [tag for tag, _ in findings.warnings] == [tags.STUDY_INSTANCE_UID]
+
+
 # Warnings
 
 

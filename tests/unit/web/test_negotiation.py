@@ -126,6 +126,11 @@ def test_cl1_query_parameter_wins() -> None:
         negotiate("*/*", RENDERED, "text/html")
 
 
+def test_quotes_that_are_not_closed_are_harmless() -> None:
+    assert refuses('application/dicom; x="' + '\\"' * 30_000 + ", application/dicom", INSTANCES)
+    assert negotiate('*/*, text/html; x="a, application/dicom', INSTANCES) == negotiate("*/*", INSTANCES)
+
+
 # Preference
 
 

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devhost.azurite import Azurite
+from tests.support.host import ROOT, Host
+
+AZURITE = ROOT / "node_modules/azurite/dist/src/azurite.js"
+
+
+@pytest.fixture(scope="session")
+def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+    """One emulator for all tests of this process."""
+    emulator = Azurite.start(AZURITE, tmp_path_factory.mktemp("azurite"))
+    yield emulator
+    emulator.stop()
+
+
+@pytest.fixture(scope="session")
+def host(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """One host for all tests of this process; tests keep apart by fresh UIDs."""
+    running = Host(azurite.connection_string, tmp_path_factory.mktemp("host")).start()
+    yield running
+    assert running.stop() == 0
+    log = running.log.read_text()
+    assert "Traceback" not in log, log[-5000:]
+
+
+@pytest.fixture
+def new_host(azurite: Azurite, tmp_path: Path) -> Iterator[Host]:
+    """A host of its own for a test that kills it. Its upkeep takes silent requests for dead after a second."""
+    running = Host(azurite.connection_string, tmp_path, DICOM_INTENT_TIMEOUT_SECONDS="1")
+    yield running.start()
+    running.stop()
