@@ -21,7 +21,7 @@ from devhost.durable import DurableEngine, FunctionError
 from devhost.http import Front
 from devhost.routing import Router
 from devhost.timers import run_timers
-from devhost.worker import Function, FunctionFailed, IndexingError, Worker
+from devhost.worker import FunctionFailed, IndexingError, Worker
 
 SHUTDOWN_SECONDS = 5
 
@@ -94,9 +94,6 @@ async def _serve(arguments: argparse.Namespace) -> None:
     _quieten()
     by_name = {function.name: function for function in worker.functions}
 
-    def call(function: Function) -> Any:
-        return function
-
     async def invoke(name: str, value: str) -> str:
         try:
             return await worker.invoke(by_name[name], value)
@@ -126,7 +123,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         await engine.start()
         timers = asyncio.create_task(run_timers(worker, worker.functions))
         serving = asyncio.create_task(server._serve())
-        while not server.started and not serving.done():
+        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
         if server.started:
             print(f"Functions {len(worker.functions)} from {arguments.app}", flush=True)

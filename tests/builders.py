@@ -141,7 +141,7 @@ def part10(content: Dataset, transfer_syntax: str = EXPLICIT_LITTLE, preamble: b
     """The data set as a Part 10 file in this transfer syntax."""
     content.file_meta = FileMetaDataset()
     content.file_meta.MediaStorageSOPClassUID = content.get("SOPClassUID") or SecondaryCaptureImageStorage
-    content.file_meta.MediaStorageSOPInstanceUID = content.get("SOPInstanceUID") or generate_uid()
+    content.file_meta.MediaStorageSOPInstanceUID = content.get("SOPInstanceUID") or UID("2.25.1")
     content.file_meta.TransferSyntaxUID = UID(transfer_syntax)
     content.file_meta.ImplementationClassUID = UID("1.2.3.4")
     file = BytesIO()

@@ -105,7 +105,8 @@ def _value(vr: str, characters: str) -> st.SearchStrategy[Any]:
     if vr == "PN":
         components = st.text("Ab ." + characters, max_size=5)
         groups = st.lists(components, max_size=3).map("^".join)
-        return st.lists(groups, min_size=1, max_size=3).map("=".join)
+        names = st.lists(groups, min_size=1, max_size=3).map("=".join)
+        return names.filter(lambda name: bool(name.strip(" =")))  # pydicom has no JSON for several names without groups
     if vr in _TEXT_LENGTHS:
         takes_all = vr not in ("AE", "CS", "UR")
         return st.text("AB z_0" + (characters if takes_all else ""), max_size=_TEXT_LENGTHS[vr] // 4)

@@ -77,7 +77,7 @@ async def get_frames(call: Call) -> Response:
             "For multiple frames, use a multipart accept header."
         )
     ranges = retrieve.frame_ranges(row, numbers)
-    media_type = _media_type(choice.media_type, row)
+    media_type = choice.content_type(row.layout.transfer_syntax)
     if not choice.multipart:
         headers = {"Content-Length": str(sum(length for _, length in ranges[0]))}
         return streamed(await primed(retrieve.frame(account, row, ranges[0])), media_type, headers)

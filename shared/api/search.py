@@ -22,7 +22,7 @@ def search_at(level: Level) -> Callable[[Call], Awaitable[Response]]:
     """The handler that searches for studies, series or instances below what the path names (QIDO-1 to QIDO-6)."""
 
     async def get(call: Call) -> Response:
-        json_media_type(accept(call), accept_query(call))
+        media_type = json_media_type(accept(call), accept_query(call))
         study, series, _ = identifiers(call)
         parameters = [
             (name, value) for name, value in call.request.query_params.multi_items() if name not in _NO_FILTERS
@@ -33,6 +33,6 @@ def search_at(level: Level) -> Callable[[Call], Awaitable[Response]]:
         results = await search(account, partition, query, call.base_url)
         if not results:
             return Response(status_code=HTTPStatus.NO_CONTENT)
-        return json_array(call.request, results)
+        return json_array(call.request, results, media_type)
 
     return get

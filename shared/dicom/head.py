@@ -63,7 +63,7 @@ class HeadScanner:
         if self._dataset is None:
             if self._start[_PREFIX] != b"DICM":
                 raise InvalidDicom("The file is empty." if not self._length else "The prefix DICM is missing.")
-            if self._offset != len(self._start):
+            if len(self._start) - self._offset >= len(_GROUP):
                 raise InvalidDicom("The file ends within its File Meta Information.")
         dataset = self._dataset or self._begin_dataset()
         if self._is_deflated and not self._inflater.eof:
@@ -102,14 +102,10 @@ class HeadScanner:
         if start[_PREFIX] != b"DICM":
             raise InvalidDicom("The prefix DICM is missing.")
         while len(start) - self._offset >= len(_GROUP):
-            ends_here = (
-                self._is_deflated and self._offset == self._file_meta_end
-            )  # deflated bytes may look like a group
+            # Only the group length tells deflated bytes from another element.
+            ends_here = self._is_deflated and self._offset == self._file_meta_end
             if ends_here or start[self._offset : self._offset + 2] != _GROUP:
-                rest = bytes(start[self._offset :])
                 self._begin_dataset()
-                self.feed(rest)
-                self._length -= len(rest)
                 return
             if not self._read_file_meta_element():
                 return
@@ -145,10 +141,11 @@ class HeadScanner:
     def _begin_dataset(self) -> DatasetScanner:
         if not self._transfer_syntax:
             raise InvalidDicom("The File Meta Information has no TransferSyntaxUID.")
-        self._start = bytearray()
-        self._dataset = dataset = DatasetScanner(
-            self._offset, self._is_implicit_vr, self._is_little_endian, self._transfer_syntax
-        )
+        dataset = DatasetScanner(self._offset, self._is_implicit_vr, self._is_little_endian, self._transfer_syntax)
+        self._dataset = dataset
+        rest = bytes(self._start[self._offset :])
+        self._start.clear()
+        self._feed_dataset(dataset, rest)
         return dataset
 
     def _feed_dataset(self, dataset: DatasetScanner, data: bytes) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from azure.core.pipeline import PipelineRequest
-from azure.core.pipeline.policies import SansIOHTTPPolicy
+from azure.core.pipeline.policies import AsyncBearerTokenCredentialPolicy, SansIOHTTPPolicy
 from azure.core.rest import AsyncHttpResponse, HttpRequest
 
 from shared.storage.account import StorageAccount
@@ -18,6 +17,7 @@ from shared.storage.account import StorageAccount
 if TYPE_CHECKING:
     from azure.identity.aio import ManagedIdentityCredential
 
+_SCOPE = "https://storage.azure.com/.default"
 _SIGNED_HEADERS = (
     "content-encoding",
     "content-language",
@@ -66,10 +66,11 @@ class BlobSharedKey(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
         headers = {name.lower(): value.strip() for name, value in sent.items()}
         if headers.get("content-length") == "0":
             del headers["content-length"]
-        own = sorted(f"{name}:{value}" for name, value in headers.items() if name.startswith("x-ms-"))
-        query = sorted(f"{name}:{value}" for name, value in parse_qsl(parts.query, keep_blank_values=True))
-        signed = (headers.get(name, "") for name in _SIGNED_HEADERS)
-        return "\n".join((method, *signed, *own, f"/{self._account}{parts.path}", *query))
+        lines = [method, *(headers.get(name, "") for name in _SIGNED_HEADERS)]
+        lines += [f"{name}:{value}" for name, value in sorted(headers.items()) if name.startswith("x-ms-")]
+        lines.append(f"/{self._account}{parts.path}")
+        lines += [f"{name}:{value}" for name, value in sorted(parse_qsl(parts.query, keep_blank_values=True))]
+        return "\n".join(lines)
 
 
 def managed_identity(account: StorageAccount) -> ManagedIdentityCredential:
@@ -79,5 +80,11 @@ def managed_identity(account: StorageAccount) -> ManagedIdentityCredential:
     return ManagedIdentityCredential(client_id=account.client_id or None)
 
 
+def bearer_token(
+    credential: ManagedIdentityCredential,
+) -> AsyncBearerTokenCredentialPolicy[HttpRequest, AsyncHttpResponse]:
+    return AsyncBearerTokenCredentialPolicy(credential, _SCOPE)
+
+
 def _signature(key: bytes, text: str) -> str:
-    return base64.b64encode(hmac.digest(key, text.encode(), hashlib.sha256)).decode()
+    return base64.b64encode(hmac.digest(key, text.encode(), "sha256")).decode()

@@ -1,11 +1,9 @@
-"""The JSON of table entities, and the multipart bodies of entity group transactions."""
+"""Entities of Table Storage as JSON (OData, minimal metadata), and their addresses."""
 
 from __future__ import annotations
 
 import base64
-import re
-import uuid
-from collections.abc import Sequence
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import quote
@@ -14,10 +12,15 @@ import orjson
 
 type Value = str | int | float | bool | bytes
 
+_MOST = 2**63 - 1
+_LEAST = -(2**63)
+# Signatures cover the path as it is sent, and aiohttp sends these characters as they are.
+_PLAIN_IN_PATH = "!$&'()*,;=:@"
+
 
 @dataclass(slots=True)
 class Entity:
-    """A row. An int is stored as Edm.Int64, bytes as Edm.Binary."""
+    """A row. An int is stored as Edm.Int64, bytes as Edm.Binary, a float as Edm.Double."""
 
     partition_key: str
     row_key: str
@@ -27,35 +30,37 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A write. `update` replaces and `delete` removes the entity, both only if its ETag still holds (`*`: whatever it is)."""
+    """A write. `update` replaces and `delete` removes the entity, if its ETag is still the one given (`*`: any).
+
+    `insert` needs that there is none, `upsert` inserts or replaces.
+    """
 
     kind: Literal["insert", "update", "upsert", "delete"]
     entity: Entity
 
 
-_METHODS = {"insert": "POST", "update": "PUT", "upsert": "PUT", "delete": "DELETE"}
-
-
 def encode(entity: Entity) -> bytes:
+    """One line of JSON in UTF-8. Raises ValueError for an int of more than 64 bits."""
     row: dict[str, Any] = {"PartitionKey": entity.partition_key, "RowKey": entity.row_key}
     for name, value in entity.properties.items():
-        if isinstance(value, bool):
+        if isinstance(value, str | bool):
             row[name] = value
         elif isinstance(value, int):
+            if not _LEAST <= value <= _MOST:
+                raise ValueError(f"The property {name} does not fit into 64 bits.")
             row[name] = str(value)
             row[f"{name}@odata.type"] = "Edm.Int64"
         elif isinstance(value, bytes):
             row[name] = base64.b64encode(value).decode()
             row[f"{name}@odata.type"] = "Edm.Binary"
-        elif isinstance(value, float):
-            row[name] = value
-            row[f"{name}@odata.type"] = "Edm.Double"
         else:
-            row[name] = value
+            row[name] = value if math.isfinite(value) else _not_finite(value)
+            row[f"{name}@odata.type"] = "Edm.Double"
     return orjson.dumps(row)
 
 
-def decode(row: dict[str, Any], etag: str = "") -> Entity:
+def decode(row: dict[str, Any]) -> Entity:
+    """The keys must have been selected. Types that are not in `Value` (times, GUIDs) stay text."""
     properties: dict[str, Value] = {}
     for name, value in row.items():
         if value is None or name in ("PartitionKey", "RowKey", "Timestamp") or "odata." in name:
@@ -69,77 +74,42 @@ def decode(row: dict[str, Any], etag: str = "") -> Entity:
                 properties[name] = float(value)
             case _:
                 properties[name] = value
-    return Entity(row["PartitionKey"], row["RowKey"], properties, row.get("odata.etag", etag))
+    return Entity(row["PartitionKey"], row["RowKey"], properties, row["odata.etag"])
 
 
-def path_of(table: str, partition_key: str, row_key: str) -> str:
-    return f"{table}(PartitionKey='{_quoted(partition_key)}',RowKey='{_quoted(row_key)}')"
+def entity_path(table: str, partition_key: str, row_key: str) -> str:
+    """The path of an entity below the account's."""
+    return f"{table}(PartitionKey='{_in_path(partition_key)}',RowKey='{_in_path(row_key)}')"
+
+
+def literal(text: str) -> str:
+    """An OData string literal, for filters."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def request_of(table: str, operation: Operation) -> tuple[str, str, dict[str, str], bytes]:
-    """Method, path below the account, headers and body of one write."""
+    """Method, path below the account's, headers and body of one write.
+
+    Raises ValueError when an update or a delete has no ETag: what it replaces must be said.
+    """
     entity = operation.entity
-    method = _METHODS[operation.kind]
-    headers = {"Accept": "application/json;odata=nometadata"}
-    if operation.kind == "insert":
-        path = table
-        headers["Prefer"] = "return-no-content"
-    else:
-        path = path_of(table, entity.partition_key, entity.row_key)
-    if operation.kind in ("update", "delete"):
-        headers["If-Match"] = entity.etag or "*"
-    body = b""
-    if operation.kind != "delete":
-        headers["Content-Type"] = "application/json"
-        body = encode(entity)
-    return method, path, headers, body
+    path = entity_path(table, entity.partition_key, entity.row_key)
+    headers = {"Content-Type": "application/json"}
+    match operation.kind:
+        case "insert":
+            return "POST", table, headers | {"Prefer": "return-no-content"}, encode(entity)
+        case "upsert":
+            return "PUT", path, headers, encode(entity)
+    if not entity.etag:
+        raise ValueError(f"To {operation.kind} the entity {entity.row_key!r} needs an ETag.")
+    if operation.kind == "update":
+        return "PUT", path, headers | {"If-Match": entity.etag}, encode(entity)
+    return "DELETE", path, {"If-Match": entity.etag}, b""
 
 
-def batch(endpoint: str, table: str, operations: Sequence[Operation]) -> tuple[str, bytes]:
-    """Content-Type and body of an entity group transaction."""
-    boundary, changes = f"batch_{uuid.uuid4()}", f"changeset_{uuid.uuid4()}"
-    parts = [f"--{boundary}\r\nContent-Type: multipart/mixed; boundary={changes}\r\n\r\n".encode()]
-    for number, operation in enumerate(operations):
-        method, path, headers, body = request_of(table, operation)
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        parts.append(
-            f"--{changes}\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n"
-            f"Content-ID: {number}\r\n\r\n{method} {endpoint}/{path} HTTP/1.1\r\n{lines}"
-            f"Content-Length: {len(body)}\r\n\r\n".encode()
-        )
-        parts += [body, b"\r\n"]
-    parts.append(f"--{changes}--\r\n\r\n--{boundary}--\r\n".encode())
-    return f"multipart/mixed; boundary={boundary}", b"".join(parts)
+def _in_path(key: str) -> str:
+    return quote(key.replace("'", "''"), safe=_PLAIN_IN_PATH)
 
 
-_STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
-_ETAG = re.compile(rb"^etag: *(.+?)\r?$", re.IGNORECASE | re.MULTILINE)
-_CODE = re.compile(rb'"code" *: *"([^"]+)"')
-_INDEX = re.compile(rb'"value" *: *"(\d+):')
-
-
-@dataclass(frozen=True, slots=True)
-class BatchFailure:
-    index: int
-    status: int
-    code: str
-
-
-def batch_result(body: bytes) -> list[str] | BatchFailure:
-    """The new ETags in the order of the operations ("" after a delete), or the operation that failed."""
-    answers = _STATUS.split(body)[1:]
-    etags: list[str] = []
-    for status, rest in zip(answers[::2], answers[1::2], strict=True):
-        if int(status) >= 400:
-            index, code = _INDEX.search(rest), _CODE.search(rest)
-            return BatchFailure(
-                int(index.group(1)) if index else 0, int(status), code.group(1).decode() if code else ""
-            )
-        etag = _ETAG.search(rest)
-        etags.append(etag.group(1).decode() if etag else "")
-    return etags
-
-
-def _quoted(key: str) -> str:
-    """A key in a URL path. What RFC 3986 allows there stays as it is: the emulator signs it that way."""
-    return quote(key.replace("'", "''"), safe="!$&'()*,;=:@")
+def _not_finite(value: float) -> str:
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"

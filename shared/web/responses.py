@@ -22,12 +22,14 @@ def dicom_json(body: bytes, status: HTTPStatus = HTTPStatus.OK, headers: Mapping
     return DicomJsonResponse(body, status_code=status.value, headers=dict(headers or {}))
 
 
-def json_array(request: Request, objects: list[bytes]) -> Response:
+def json_array(request: Request, objects: list[bytes], media_type: str) -> Response:
     """An array of DICOM JSON objects, compressed if the client accepts that (CL-9)."""
     body = b"[" + b",".join(objects) + b"]"
-    if len(body) < _GZIP_FROM_BYTES or not accepts_gzip(request):
-        return dicom_json(body)
-    return dicom_json(gzip.compress(body, 1), headers={"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
+    response = Response(body)
+    if len(body) >= _GZIP_FROM_BYTES and accepts_gzip(request):
+        response = Response(gzip.compress(body, 1), headers={"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
+    response.headers["Content-Type"] = media_type
+    return response
 
 
 def accepts_gzip(request: Request) -> bool:

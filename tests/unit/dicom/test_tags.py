@@ -8,11 +8,10 @@ from pydicom.datadict import tag_for_keyword
 from shared.dicom import tags
 
 CONSTANTS = {name: value for name, value in vars(tags).items() if name.isupper() and not name.startswith("_")}
+NOT_KEYWORDS = {"FILE_META_GROUP_LENGTH", "ITEM", "ITEM_DELIMITATION", "SEQUENCE_DELIMITATION"}
 
 
-@pytest.mark.parametrize(
-    "name", sorted(CONSTANTS.keys() - {"FILE_META_GROUP_LENGTH", "ITEM", "ITEM_DELIMITATION", "SEQUENCE_DELIMITATION"})
-)
+@pytest.mark.parametrize("name", sorted(CONSTANTS.keys() - NOT_KEYWORDS))
 def test_constants_are_named_after_the_dictionary(name: str) -> None:
     assert tags.keyword_of(CONSTANTS[name]).lower() == name.replace("_", "").lower()
 

@@ -1,0 +1,132 @@
+"""The blobs of the container, as far as the services use them: written once, read as streams, deleted, listed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from urllib.parse import quote, urlencode
+from xml.etree import ElementTree
+
+import aiohttp
+from azure.core.exceptions import AzureError
+
+from .account import CONTAINER
+from .pipeline import Pipeline, StorageError, error_code, only
+
+BLOB_HEADERS = {"x-ms-version": "2021-12-02"}
+READ_RESUMES = 3
+"""How often in a row the reading of a blob may break without a byte in between."""
+
+_NEW_BLOB = {"If-None-Match": "*", "x-ms-blob-content-type": "application/dicom"}
+
+
+class BlobNotFound(StorageError):
+    """The blob does not exist."""
+
+
+class BlobWire:
+    """The container of the service in an account."""
+
+    def __init__(self, blobs: Pipeline) -> None:
+        self._blobs = blobs
+
+    async def create_container(self) -> None:
+        """An existing container is fine."""
+        response = await self._blobs.send("PUT", f"{CONTAINER}?restype=container", {}, accept=(201, 409))
+        only(response, 409, "ContainerAlreadyExists")
+
+    async def put_blob(self, name: str, data: bytes, metadata: Mapping[str, str]) -> None:
+        """Writes a new blob. One of the same length that is there already is taken for an earlier try of this call.
+
+        `metadata` has ASCII letters and digits as names and ASCII values. Raises StorageError (409) if another blob is there.
+        """
+        headers = {"x-ms-blob-type": "BlockBlob", "Content-Type": "application/octet-stream"}
+        headers |= _NEW_BLOB | _metadata(metadata)
+        response = await self._blobs.send("PUT", _path(name), headers, data, accept=(201, 409))
+        if response.status_code == 409:
+            there = await self._blobs.send("HEAD", _path(name), {}, accept=(200, 404))
+            if there.status_code == 404 or there.headers.get("Content-Length") != str(len(data)):
+                raise StorageError(409, error_code(response))
+
+    async def put_block(self, name: str, block_id: str, data: bytes) -> None:
+        """`block_id` is base64; all of a blob have the same length."""
+        path = f"{_path(name)}?comp=block&blockid={quote(block_id, safe='')}"
+        await self._blobs.send("PUT", path, {"Content-Type": "application/octet-stream"}, data, accept=(201,))
+
+    async def put_block_list(self, name: str, block_ids: Sequence[str], metadata: Mapping[str, str]) -> None:
+        """Makes a new blob of blocks. One of the same blocks that is there already is taken for an earlier try of this call.
+
+        Raises StorageError: 409 if another blob is there, 400 if a block is not.
+        """
+        blocks = "".join(f"<Latest>{block}</Latest>" for block in block_ids)
+        body = f'<?xml version="1.0" encoding="utf-8"?><BlockList>{blocks}</BlockList>'.encode()
+        headers = {"Content-Type": "application/xml"} | _NEW_BLOB | _metadata(metadata)
+        path = f"{_path(name)}?comp=blocklist"
+        response = await self._blobs.send("PUT", path, headers, body, accept=(201, 409))
+        if response.status_code == 409:
+            there = await self._blobs.send("GET", f"{path}&blocklisttype=committed", {}, accept=(200, 404))
+            if there.status_code == 404 or _block_ids(there.content) != [*block_ids]:
+                raise StorageError(409, error_code(response))
+
+    async def read_blob(self, name: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+        """The bytes [offset, offset + length) in chunks as they come, those beyond the end of the blob left out.
+
+        A connection that breaks is resumed behind the last chunk. Nothing is read ahead of the consumer but the buffers of the
+        connection, and closing the iterator closes it. Raises BlobNotFound.
+        """
+        end = None if length is None else offset + length
+        etag = ""
+        breaks = 0
+        while end is None or offset < end:
+            headers = {"x-ms-range": f"bytes={offset}-{'' if end is None else end - 1}"}
+            if etag:
+                headers["If-Match"] = etag
+            response = await self._blobs.send("GET", _path(name), headers, accept=(200, 206, 404, 416), stream=True)
+            if response.status_code == 404:
+                raise BlobNotFound(404, error_code(response))
+            if response.status_code == 416:
+                return
+            etag = response.headers["ETag"]
+            try:
+                async for chunk in response.iter_raw():
+                    offset += len(chunk)
+                    breaks = 0
+                    self._blobs.counters.bytes_received += len(chunk)
+                    yield chunk
+                return
+            except (AzureError, aiohttp.ClientError) as error:
+                breaks += 1
+                if breaks > READ_RESUMES:
+                    raise StorageError(0, "Unreachable") from error
+            finally:
+                await response.close()
+
+    async def delete_blob(self, name: str) -> None:
+        """A missing blob is fine."""
+        await self._blobs.send("DELETE", _path(name), {}, accept=(202, 404))
+
+    async def list_blobs(self, prefix: str) -> AsyncIterator[str]:
+        """The names that begin with `prefix`, in order."""
+        marker = ""
+        while True:
+            query = {"restype": "container", "comp": "list", "prefix": prefix, "marker": marker}
+            path = f"{CONTAINER}?{urlencode(query, quote_via=quote)}"
+            response = await self._blobs.send("GET", path, {}, accept=(200,))
+            root = ElementTree.fromstring(response.content)
+            for name in root.iterfind("./Blobs/Blob/Name"):
+                yield name.text or ""
+            marker = root.findtext("NextMarker") or ""
+            if not marker:
+                return
+
+
+def _path(blob: str) -> str:
+    return f"{CONTAINER}/{quote(blob, safe="/!$&'()*,;=:@")}"
+
+
+def _metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    return {f"x-ms-meta-{name}": value for name, value in metadata.items()}
+
+
+def _block_ids(block_list: bytes) -> list[str]:
+    root = ElementTree.fromstring(block_list)
+    return [block.text or "" for block in root.iterfind("./CommittedBlocks/Block/Name")]
