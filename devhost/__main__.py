@@ -1,46 +1,65 @@
-"""`python -m devhost`: a local Azure Functions host for one app."""
+"""A local Azure Functions host for one app: `python -m devhost --app DIR --port 7071 --data DIR`."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
+import fcntl
 import ipaddress
 import json
 import logging
 import os
 import signal
+import socket
 import sys
+import time
+from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import uvicorn
 
-from devhost.azurite import Azurite
+from devhost.azurite import Azurite, AzuriteError
 from devhost.durable import DurableEngine, FunctionError
 from devhost.http import Front
 from devhost.routing import Router
-from devhost.timers import run_timers
-from devhost.worker import FunctionFailed, IndexingError, Worker
+from devhost.timers import Timer
+from devhost.worker import Function, FunctionFailed, IndexingError, Worker
 
-SHUTDOWN_SECONDS = 5
+STORAGE = "AzureWebJobsStorage"
+LOCK_SECONDS = 20  # how long a host, or the Azurite of a killed one, may take to let go of the data folder
+SHUTDOWN_SECONDS = 5  # for requests that are running
+KEEP_ALIVE_SECONDS = 75
+
+logger = logging.getLogger("devhost")
+
+
+class StartError(Exception):
+    """The host cannot start, for a reason that the message tells."""
 
 
 def main() -> int:
-    arguments = _arguments()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    for name, value in _local_settings(arguments.app).items():
-        os.environ.setdefault(name, str(value))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end it the same way, also while it starts
+    arguments = _arguments()
     azurite = None
-    if not os.environ.get("AzureWebJobsStorage") and not os.environ.get("AzureWebJobsStorage__accountName"):
-        azurite = Azurite.start(arguments.azurite, arguments.data / "azurite")
-        os.environ["AzureWebJobsStorage"] = azurite.connection_string
-        print(f"Azurite   ports {azurite.ports}, data in {arguments.data / 'azurite'}", flush=True)
     try:
-        asyncio.run(_serve(arguments))
+        lock = _lock(arguments.data)
+        listener = _listener(arguments.host, arguments.port)
+        _read_settings(arguments.app)
+        if not arguments.no_azurite and not any(name.startswith(STORAGE) for name in os.environ):
+            azurite = Azurite.start(arguments.data / "azurite", lock)
+            os.environ[STORAGE] = azurite.connection_string
+            print(f"Azurite    ports {', '.join(map(str, azurite.ports))} (blob, queue, table)", flush=True)
+        asyncio.run(_serve(arguments.app, arguments.data, listener))
     except IndexingError as error:
-        print(f"The app cannot be indexed:\n{error}", file=sys.stderr)
+        print(f"The worker cannot index the app:\n{error}", file=sys.stderr)
         return 1
+    except (StartError, AzuriteError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        pass
     finally:
         if azurite:
             azurite.stop()
@@ -49,111 +68,134 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="devhost", description=__doc__)
-    parser.add_argument("--app", type=lambda text: Path(text).resolve(), default=Path.cwd())
-    parser.add_argument("--data", type=lambda text: Path(text).resolve(), default=Path.cwd() / ".data")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=7071)
-    parser.add_argument("--allow-remote", action="store_true", help="bind an address that is not loopback")
-    parser.add_argument(
-        "--azurite",
-        type=lambda text: Path(text).resolve(),
-        default=Path(__file__).parent.parent / "node_modules/azurite/dist/src/azurite.js",
-    )
+    parser.add_argument("--app", type=Path, default=Path(), help="folder of function_app.py (default: this one)")
+    parser.add_argument("--data", type=Path, default=Path(".data"), help="folder of all that is kept (default: .data)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at")
+    parser.add_argument("--port", type=int, default=7071, help="0: any free one")
+    parser.add_argument("--allow-remote", action="store_true", help="listen at an address that others can reach")
+    parser.add_argument("--no-azurite", action="store_true", help=f"start no Azurite, even without {STORAGE}")
     arguments = parser.parse_args()
     if not arguments.allow_remote and not _is_loopback(arguments.host):
-        parser.error(f"{arguments.host} can be reached from outside, and nobody is asked who he is; see --allow-remote")
+        parser.error(f"{arguments.host} can be reached by others, whom nobody asks for a key; see --allow-remote")
+    arguments.app, arguments.data = arguments.app.resolve(), arguments.data.resolve()
     return arguments
 
 
 def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
 
 
-def _local_settings(app: Path) -> dict[str, Any]:
-    file = app / "local.settings.json"
-    if not file.exists():
-        return {}
-    values: dict[str, Any] = json.loads(file.read_text()).get("Values", {})
-    return values
-
-
-def _route_prefix(app: Path) -> str:
-    file = app / "host.json"
-    host = json.loads(file.read_text()) if file.exists() else {}
-    return str(host.get("extensions", {}).get("http", {}).get("routePrefix", "api"))
-
-
-async def _serve(arguments: argparse.Namespace) -> None:
-    arguments.data.mkdir(parents=True, exist_ok=True)
-    worker = await Worker.load(arguments.app)
-    _quieten()
-    by_name = {function.name: function for function in worker.functions}
-
-    async def invoke(name: str, value: str) -> str:
+def _lock(data: Path) -> IO[str]:
+    """Two hosts, or two Azurites, would ruin each other's data. Raises StartError."""
+    data.mkdir(parents=True, exist_ok=True)
+    lock = (data / "host.lock").open("w")
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
         try:
-            return await worker.invoke(by_name[name], value)
-        except KeyError:
-            raise FunctionError(f"The function '{name}' doesn't exist.") from None
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise StartError(f"Another host uses the data in {data}.") from None
+            time.sleep(0.05)
+        else:
+            return lock
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """A socket that is bound but does not listen yet. Raises StartError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise StartError(f"Port {port} of {host} cannot be used: {error.strerror}.") from None
+    return listener
+
+
+def _url(listener: socket.socket) -> str:
+    """Where this machine reaches the listener."""
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _read_settings(app: Path) -> None:
+    """The environment has precedence over the Values of local.settings.json."""
+    for name, value in _json(app / "local.settings.json").get("Values", {}).items():
+        if (name, value) != (STORAGE, "UseDevelopmentStorage=true"):  # means the Azurite that this host brings
+            os.environ.setdefault(name, str(value))
+
+
+def _json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text("utf-8-sig")) if file.exists() else {}
+    except ValueError as error:
+        raise StartError(f"{file} is no JSON file: {error}") from None
+
+
+async def _serve(app: Path, data: Path, listener: socket.socket) -> None:
+    """Runs the app until SIGINT or SIGTERM."""
+    worker = await Worker.load(app)
+    logging.getLogger("azure").setLevel(logging.WARNING)  # the worker library tells of every invocation
+    prefix = _json(app / "host.json").get("extensions", {}).get("http", {}).get("routePrefix", "api")
+    router, timers = Router(worker.functions, prefix), Timer.of(worker.functions)
+    call = _caller(worker)
+    engine = DurableEngine(data / "durable.sqlite", call, call)
+    worker.client_binding = engine.client_binding(_url(listener))
+    config = uvicorn.Config(
+        Front(worker, router, engine.app),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+    server = uvicorn.Server(config)
+    # The server handles the signals while it runs, then hands them on: to nobody, as they have been obeyed.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+    await engine.start()
+    serving = asyncio.create_task(server.serve([listener]))
+    while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    kinds = Counter(str(function.trigger["type"]).removesuffix("Trigger") for function in worker.functions)
+    print(f"Functions  {', '.join(f'{count} {kind}' for kind, count in sorted(kinds.items()))}, from {app}")
+    print(f"Data       {data}")
+    print(f"Listening  {_url(listener)}", flush=True)
+    running = [asyncio.create_task(timer.run(worker)) for timer in timers]
+    await serving
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    await engine.stop()
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # no app can close its sessions, a worker just ends
+
+
+def _caller(worker: Worker) -> Any:
+    """Calls orchestrators and activities by name, for the durable engine."""
+    by_name: dict[str, Function] = {function.name.upper(): function for function in worker.functions}
+
+    async def call(name: str, value: str) -> str:
+        function = by_name.get(name.upper())
+        if function is None:
+            raise FunctionError(f"The function '{name}' doesn't exist.")
+        try:
+            return await worker.invoke(function, value)
         except FunctionFailed as error:
+            if function.trigger["type"] == "activityTrigger":
+                logger.error("Function %s failed: %s\n%s", name, error, error.trace)
+            else:  # the state of the orchestration follows the message
+                logger.error("Function %s failed: %s", name, str(error).split("\n\n$OutOfProcData$")[0])
             raise FunctionError(str(error)) from None
 
-    engine = DurableEngine(arguments.data / "durable.sqlite", invoke, invoke)
-    base_url = f"http://{arguments.host}:{arguments.port}"
-    worker.client_binding = engine.client_binding(base_url)
-    front = Front(worker, Router(worker.functions, _route_prefix(arguments.app)), engine.app)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            front,
-            host=arguments.host,
-            port=arguments.port,
-            http="httptools",
-            lifespan="off",
-            log_level="warning",
-            access_log=False,
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
-    )
-    with _stopping(server):
-        await engine.start()
-        timers = asyncio.create_task(run_timers(worker, worker.functions))
-        serving = asyncio.create_task(server._serve())
-        while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.01)
-        if server.started:
-            print(f"Functions {len(worker.functions)} from {arguments.app}", flush=True)
-            print(f"Listening {base_url}", flush=True)
-        await serving
-        timers.cancel()
-        await asyncio.gather(timers, return_exceptions=True)
-        await engine.stop()
-
-
-def _quieten() -> None:
-    """The worker library logs every invocation."""
-    for name in ("azure", "azurefunctions"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
-@contextlib.contextmanager
-def _stopping(server: uvicorn.Server) -> Any:
-    loop = asyncio.get_running_loop()
-
-    def stop() -> None:
-        server.should_exit = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    try:
-        yield
-    finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+    return call
 
 
 if __name__ == "__main__":

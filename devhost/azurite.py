@@ -2,98 +2,109 @@
 
 from __future__ import annotations
 
-import ctypes
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
+from typing import IO
 
+PROGRAM = Path(__file__).parents[1] / "node_modules/azurite/dist/src/azurite.js"
 DEFAULT_PORTS = (10000, 10001, 10002)
+SERVICES = ("blob", "queue", "table")
 START_SECONDS = 60
 STOP_SECONDS = 30
 
 _ACCOUNT = "devstoreaccount1"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # public, documented
-_PR_SET_PDEATHSIG = 1
+_SWITCHES = ("--silent", "--disableTelemetry", "--skipApiVersionCheck")
+_KEEP_ALIVE = ("--blobKeepAliveTimeout", "120", "--tableKeepAliveTimeout", "120")
+# Its standard input ends when the host does, even when that was killed: then Azurite saves and ends, too.
+_WATCHDOG = 'data:text/javascript,process.stdin.resume().on("end",()=>process.kill(process.pid,"SIGTERM"))'
+
+
+class AzuriteError(Exception):
+    """Azurite is not installed or did not start; the message says what to do, or what it said."""
 
 
 class Azurite:
     """A running emulator; `connection_string` is what an app needs to use it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], ports: tuple[int, int, int]) -> None:
-        self._process = process
+    def __init__(self, process: subprocess.Popen[bytes], ports: tuple[int, ...]) -> None:
         self.ports = ports
         blob, queue, table = (f"http://127.0.0.1:{port}/{_ACCOUNT}" for port in ports)
         self.connection_string = (
             f"DefaultEndpointsProtocol=http;AccountName={_ACCOUNT};AccountKey={_KEY};"
             f"BlobEndpoint={blob};QueueEndpoint={queue};TableEndpoint={table};"
         )
+        self._process = process
 
     @classmethod
-    def start(cls, command: Path, folder: Path) -> Azurite:
-        """Starts the program `command` on the data in `folder`; the default ports, or free ones when they are taken."""
+    def start(cls, folder: Path, lock: IO[str] | None = None) -> Azurite:
+        """Starts it on the data in `folder`, on the default ports or on free ones when they are taken.
+
+        `lock` is a file that it keeps open as long as it runs. Returns when it answers. Raises AzuriteError.
+        """
+        node = shutil.which("node")
+        if node is None or not PROGRAM.exists():
+            raise AzuriteError("Azurite is not installed: 'python3 dev.py run' does that, or 'npm ci' (with Node.js).")
         folder.mkdir(parents=True, exist_ok=True)
-        ports = DEFAULT_PORTS if all(is_free(port) for port in DEFAULT_PORTS) else free_ports()
-        node = shutil.which("node") or "node"
-        arguments = [node, str(command), "--silent", "--skipApiVersionCheck", "--disableTelemetry"]
-        arguments += ["--blobKeepAliveTimeout", "120", "--tableKeepAliveTimeout", "120", "--location", str(folder)]
-        for service, port in zip(("blob", "queue", "table"), ports, strict=True):
-            arguments += [f"--{service}Port", str(port), f"--{service}Host", "127.0.0.1"]
-        log = (folder / "azurite.log").open("ab")
-        with log:
+        log = folder / "azurite.log"
+        if all(_is_free(port) for port in DEFAULT_PORTS):
+            azurite = cls._spawn(node, folder, log, lock, DEFAULT_PORTS)
+            if azurite._answers(log):
+                return azurite
+            azurite.stop()
+        azurite = cls._spawn(node, folder, log, lock, _free_ports())
+        if azurite._answers(log):
+            return azurite
+        azurite.stop()
+        raise AzuriteError(f"Azurite did not start:\n{log.read_text(errors='replace')[-2000:]}")
+
+    @classmethod
+    def _spawn(cls, node: str, folder: Path, log: Path, lock: IO[str] | None, ports: tuple[int, ...]) -> Azurite:
+        command = [node, "--import", _WATCHDOG, str(PROGRAM), "--location", str(folder), *_SWITCHES, *_KEEP_ALIVE]
+        for service, port in zip(SERVICES, ports, strict=True):
+            command += [f"--{service}Host", "127.0.0.1", f"--{service}Port", str(port)]
+        with log.open("wb") as output:
             process = subprocess.Popen(
-                arguments,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+                command,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                pass_fds=[lock.fileno()] if lock else [],
+                start_new_session=True,  # Ctrl-C is for the host, which stops it last
             )
-        azurite = cls(process, ports)
-        azurite._wait(folder / "azurite.log")
-        return azurite
+        return cls(process, ports)
 
     def stop(self) -> None:
         """Lets it save its data, and waits for that."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
+        self._process.terminate()
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
 
-    def _wait(self, log: Path) -> None:
+    def _answers(self, log: Path) -> bool:
+        """Waits until it says so. That something answers at its ports would not prove that it is this process."""
         deadline = time.monotonic() + START_SECONDS
-        while any(is_free(port) for port in self.ports):
+        while log.read_bytes().count(b"successfully listening") < len(SERVICES):
             if self._process.poll() is not None or time.monotonic() > deadline:
-                self.stop()
-                raise RuntimeError(f"Azurite did not start:\n{log.read_text()[-2000:]}")
+                return False
             time.sleep(0.05)
+        return True
 
 
-def is_free(port: int) -> bool:
+def _is_free(port: int) -> bool:
     """Whether nothing listens on this port of the loopback interface."""
     with socket.socket() as probe:
-        probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def free_ports() -> tuple[int, int, int]:
-    sockets = [socket.socket() for _ in range(3)]
-    try:
-        for probe in sockets:
-            probe.bind(("127.0.0.1", 0))
-        blob, queue, table = (int(probe.getsockname()[1]) for probe in sockets)
-    finally:
-        for probe in sockets:
-            probe.close()
-    return blob, queue, table
-
-
-def _die_with_parent() -> None:
-    """A host that is killed cannot stop its emulator: the kernel does (Linux only)."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def _free_ports() -> tuple[int, ...]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in SERVICES]
+    ports = tuple(int(probe.getsockname()[1]) for probe in sockets)
+    for probe in sockets:
+        probe.close()
+    return ports

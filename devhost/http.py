@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from azurefunctions.extensions.http.fastapi import Request
+from starlette.requests import Request
 
 from devhost.routing import Match, Router
 from devhost.worker import FunctionFailed, Worker
@@ -31,31 +32,48 @@ class Front:
         self._durable = durable
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return
-        if str(scope["path"]).startswith(_DURABLE):
+        path = scope["raw_path"].decode("latin-1")
+        if path.startswith(_DURABLE):
             await self._durable(scope, receive, send)
-            return
-        path = bytes(scope.get("raw_path") or str(scope["path"]).encode()).decode("latin-1").split("?")[0]
-        match = self._router.match(str(scope["method"]), path)
-        if match is None:
-            await _empty(404, send)
-            return
-        await self._invoke(match, scope, receive, send)
+        elif match := self._router.match(scope["method"], path):
+            await self._invoke(match, scope, _Connection(receive, send))
+        else:
+            # The real host has a home page; what it looks like is nobody's business.
+            await _empty(204 if scope["method"] == "GET" and path == "/" else 404, send)
 
-    async def _invoke(self, match: Match, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["path_params"] = {}
-        request = Request(scope, receive)
-        invocation = await self._worker.start_http(match.function, request, match.parameters)
+    async def _invoke(self, match: Match, scope: Scope, connection: _Connection) -> None:
+        scope["path_params"] = {}  # the worker library fills them in
+        request = Request(scope, connection.receive)
         try:
-            response = await invocation.response()
+            response = await self._worker.invoke_http(match.function, request, match.parameters)
         except FunctionFailed as error:
-            logger.error("%s failed: %s\n%s", match.function.name, error, error.trace)
-            await _empty(500, send)
+            if connection.is_closed:
+                logger.info("%s: the client broke off: %s", match.function.name, error)
+                return
+            logger.error("Function %s failed: %s\n%s", match.function.name, error, error.trace)
+            await _empty(500, connection.send)
             return
-        await response(scope, receive, send)
+        await response(scope, connection.receive, connection.send)
+
+
+class _Connection:
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self.is_closed = False  # by the client, as far as somebody tried to read
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.is_closed |= message["type"] == "http.disconnect"
+        return message
+
+    async def send(self, message: Message) -> None:
+        await self._send(message)
+        # A body that is there at once would never let the event loop see that the client is gone, nor serve others.
+        await asyncio.sleep(0)
 
 
 async def _empty(status: int, send: Send) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+    headers = [] if status == 204 else [(b"content-length", b"0")]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b""})

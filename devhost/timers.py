@@ -12,35 +12,30 @@ from datetime import UTC, datetime, timedelta
 from devhost.worker import Function, FunctionFailed, Worker
 
 _RANGES = ((0, 59), (0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
-_NAMES = {
-    name: number
-    for names in (
-        ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
-        ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
-    )
-    for number, name in enumerate(names, 1 if names[0] == "JAN" else 0)
-}
-_YEARS_AHEAD = 5
+_MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+_NAMES = {name: str(number) for number, name in [*enumerate(_MONTHS, 1), *enumerate(_WEEKDAYS)]}
+_YEARS_AHEAD = 9  # from one 29 February to the next there may be eight years
 
 logger = logging.getLogger("devhost")
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
+    """The seconds, minutes, hours, days, months and weekdays (0 = Sunday) that fit; all of them have to."""
+
     fields: tuple[frozenset[int], ...]
 
     @classmethod
     def parse(cls, expression: str) -> Schedule:
         """Raises ValueError for what is no NCRONTAB expression."""
         parts = expression.split()
-        if len(parts) == 5:
-            parts.insert(0, "0")
         if len(parts) != len(_RANGES):
             raise ValueError(f"'{expression}' does not have six fields.")
         return cls(tuple(_field(part, *bounds) for part, bounds in zip(parts, _RANGES, strict=True)))
 
     def after(self, moment: datetime) -> datetime:
-        """The first time that fits after `moment`; raises ValueError when there is none within five years."""
+        """The first time that fits after `moment`; ValueError when there is none in the years ahead."""
         seconds, minutes, hours, days, months, weekdays = self.fields
         candidate = moment.replace(microsecond=0) + timedelta(seconds=1)
         end = moment + timedelta(days=366 * _YEARS_AHEAD)
@@ -55,49 +50,67 @@ class Schedule:
                 candidate += timedelta(seconds=1)
             else:
                 return candidate
-        raise ValueError("The schedule never comes due.")
+        raise ValueError("It never comes due.")
 
 
-async def run_timers(worker: Worker, functions: Iterable[Function]) -> None:
-    """Runs all timer functions until cancelled. A timer that is still running misses its next turn."""
-    async with asyncio.TaskGroup() as group:
-        for function in functions:
-            if function.trigger["type"] == "timerTrigger":
-                group.create_task(_run(worker, function, Schedule.parse(str(function.trigger["schedule"]))))
+@dataclass(frozen=True, slots=True)
+class Timer:
+    function: Function
+    schedule: Schedule
 
+    @classmethod
+    def of(cls, functions: Iterable[Function]) -> list[Timer]:
+        """The timers among the functions. Raises ValueError when a schedule is wrong."""
+        return [cls._parse(function) for function in functions if function.trigger["type"] == "timerTrigger"]
 
-async def _run(worker: Worker, function: Function, schedule: Schedule) -> None:
-    if function.trigger.get("runOnStartup"):
-        await _invoke(worker, function)
-    while True:
-        now = datetime.now(UTC)
-        await asyncio.sleep((schedule.after(now) - now).total_seconds())
-        await _invoke(worker, function)
+    @classmethod
+    def _parse(cls, function: Function) -> Timer:
+        text = str(function.trigger["schedule"])
+        try:
+            schedule = Schedule.parse(text)
+            schedule.after(datetime.now(UTC))
+        except ValueError as error:
+            raise ValueError(f"The schedule '{text}' of the function '{function.name}' is wrong: {error}") from None
+        return cls(function, schedule)
 
+    async def run(self, worker: Worker) -> None:
+        """Calls the function whenever it is due, until cancelled. While it runs it misses its turns."""
+        if self.function.trigger.get("runOnStartup"):
+            await self._invoke(worker)
+        due = datetime.now(UTC)
+        while True:
+            # A sleep may end a little early by the wall clock: never come to the same moment again.
+            due = self.schedule.after(max(due, datetime.now(UTC)))
+            await asyncio.sleep((due - datetime.now(UTC)).total_seconds())
+            await self._invoke(worker)
 
-async def _invoke(worker: Worker, function: Function) -> None:
-    try:
-        await worker.invoke(function, json.dumps({"Schedule": {}, "ScheduleStatus": None, "IsPastDue": False}))
-    except FunctionFailed as error:
-        logger.error("%s failed: %s\n%s", function.name, error, error.trace)
+    async def _invoke(self, worker: Worker) -> None:
+        trigger = {"Schedule": {"AdjustForDST": True}, "ScheduleStatus": None, "IsPastDue": False}
+        try:
+            await worker.invoke(self.function, json.dumps(trigger))
+        except FunctionFailed as error:
+            logger.error("Function %s failed: %s\n%s", self.function.name, error, error.trace)
 
 
 def _field(text: str, low: int, high: int) -> frozenset[int]:
     found: set[int] = set()
-    for part in text.split(","):
+    for part in text.upper().split(","):
         span, _, step = part.partition("/")
+        first, dash, last = span.partition("-")
         if span == "*":
-            first, last = low, high
-        elif "-" in span:
-            first, last = (_number(end) for end in span.split("-", 1))
+            bounds = (low, high)
+        elif dash:
+            bounds = (_number(first), _number(last))
         else:
-            first = _number(span)
-            last = high if step else first
-        if not low <= first <= last <= high or (step and int(step) < 1):
+            bounds = (_number(first), high if step else _number(first))
+        if not low <= bounds[0] <= bounds[1] <= high or step in ("0", "00"):
             raise ValueError(f"'{text}' is not within {low} to {high}.")
-        found.update(range(first, last + 1, int(step or 1)))
+        found.update(range(bounds[0], bounds[1] + 1, _number(step or "1")))
     return frozenset(found)
 
 
 def _number(text: str) -> int:
-    return _NAMES[text.upper()] if text.upper() in _NAMES else int(text)
+    digits = _NAMES.get(text, text)
+    if not (digits.isascii() and digits.isdigit()):
+        raise ValueError(f"'{text}' is no number.")
+    return int(digits)

@@ -6,15 +6,14 @@ from pathlib import Path
 import pytest
 
 from devhost.azurite import Azurite
-from tests.support.host import ROOT, Host
+from tests.support.host import Host
 
-AZURITE = ROOT / "node_modules/azurite/dist/src/azurite.js"
 
 
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     """One emulator for all tests of this process."""
-    emulator = Azurite.start(AZURITE, tmp_path_factory.mktemp("azurite"))
+    emulator = Azurite.start(tmp_path_factory.mktemp("azurite"))
     yield emulator
     emulator.stop()
 

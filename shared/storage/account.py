@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -38,7 +37,7 @@ class StorageAccount:
             raise ValueError(f"{_SETTING}: the storage account has no name.")
         try:
             base64.b64decode(self.key, validate=True)
-        except binascii.Error:
+        except ValueError:
             raise ValueError(f"{_SETTING}: the AccountKey is not base64.") from None
         for endpoint in (self.blob_endpoint, self.table_endpoint):
             url = urlsplit(endpoint)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
 
@@ -67,7 +67,7 @@ class BlobWire:
             if there.status_code == 404 or _block_ids(there.content) != [*block_ids]:
                 raise StorageError(409, error_code(response))
 
-    async def read_blob(self, name: str, offset: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
+    async def read_blob(self, name: str, offset: int = 0, length: int | None = None) -> AsyncGenerator[bytes]:
         """The bytes [offset, offset + length) in chunks as they come, those beyond the end of the blob left out.
 
         A connection that breaks is resumed behind the last chunk. Nothing is read ahead of the consumer but the buffers of the

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
@@ -27,7 +27,7 @@ RETRY_SECONDS = 0.2
 """The pauses before the tries: 0, then 0.4, 0.8, 1.6, 3.2 seconds, unless the service says Retry-After."""
 RETRIED_STATUSES = (408, 429, 500, 502, 503, 504)
 CHUNK = 256 * 1024
-"""The most bytes of a streamed body in one piece; a connection buffers twice `READ_BUFFER` of them."""
+"""The most bytes of a body in one piece, either way; of one that is read, a connection buffers twice `READ_BUFFER`."""
 READ_BUFFER = 128 * 1024
 
 _RETRIED_METHODS = frozenset(("GET", "HEAD", "PUT", "POST", "DELETE"))
@@ -63,14 +63,26 @@ class _Try(AsyncHTTPPolicy[HttpRequest, AsyncHttpResponse]):
         http = request.http_request
         http.headers["x-ms-date"] = formatdate(usegmt=True)
         self._counters.transactions += 1
-        self._counters.bytes_sent += len(http.content or b"")
+        self._counters.bytes_sent += int(http.headers.get("Content-Length") or 0)
         response = await self.next.send(request)
-        if response.http_response.status_code >= 400:
-            # A refused stream too: an answer that nobody reads would hold its connection.
-            await response.http_response.read()
-        if response.http_response.is_stream_consumed:
-            self._counters.bytes_received += len(response.http_response.content)
+        answer = response.http_response
+        if answer.status_code >= 400 and not answer.is_stream_consumed:
+            # An error in place of a stream: an answer that nobody reads would hold its connection.
+            await answer.read()
+        if answer.is_stream_consumed:
+            self._counters.bytes_received += len(answer.content)
         return response
+
+
+class _Slices:
+    """A large body, handed to the connection as fast as it takes it; each try of a request iterates anew."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = memoryview(body)
+
+    async def __aiter__(self) -> AsyncIterator[memoryview]:
+        for start in range(0, len(self._body), CHUNK):
+            yield self._body[start : start + CHUNK]
 
 
 class Pipeline:
@@ -117,11 +129,11 @@ class Pipeline:
 
         Raises StorageError when the status is not one of those to `accept`, or when no try got an answer.
         """
-        request = HttpRequest(
-            method, f"{self.endpoint}/{path}", headers={**self._headers, **headers}, content=body or None
-        )
-        if not body and method in ("PUT", "POST"):
-            request.headers["Content-Length"] = "0"
+        every = {**self._headers, **headers}
+        if method in ("PUT", "POST"):
+            every["Content-Length"] = str(len(body))
+        content: Any = body if len(body) <= CHUNK else _Slices(body)
+        request = HttpRequest(method, f"{self.endpoint}/{path}", headers=every, content=content or None)
         try:
             response: AsyncHttpResponse = await self._client.send_request(
                 request, stream=stream, retry_on_methods=_RETRIED_METHODS

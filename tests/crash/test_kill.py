@@ -73,6 +73,7 @@ def test_kill_during_store(new_host: Host, delay: float) -> None:
     time.sleep(delay)
     new_host.kill()
     sender.join()
+    time.sleep(1.1)  # after this time without a sign of life upkeep takes a request for dead
     new_host.start()
 
     def settled() -> set[str] | None:

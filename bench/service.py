@@ -1,0 +1,129 @@
+"""What the operations of the service cost: time, CPU, storage transactions and bytes, each per item.
+
+Runs the services in this process against an Azurite of its own. Time depends on the machine and on the emulator; CPU,
+transactions and bytes are the service's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from pathlib import Path
+
+from pydicom.uid import generate_uid
+
+from devhost.azurite import Azurite
+from shared.dicom.searchable import Level
+from shared.services import bulk_update, change_feed, delete, retrieve
+from shared.services.bulk_update import StudyUpdate
+from shared.services.query import Query, parse
+from shared.services.search import search
+from shared.services.store import store
+from shared.settings import Settings
+from shared.storage.account import StorageAccount
+from shared.storage.partitions import DEFAULT
+from shared.storage.storage import Storage
+from tests import builders
+from tests.support.dicomweb import Uids
+
+INSTANCES = 200
+NAME = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "New^Name"}]}}
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="dicom-bench-") as folder:
+        azurite = Azurite.start(Path(folder))
+        try:
+            account = StorageAccount.from_environment({"AzureWebJobsStorage": azurite.connection_string})
+            storage = await Storage.open(account)
+            await measure_all(storage)
+            await storage.close()
+        finally:
+            azurite.stop()
+
+
+async def measure_all(storage: Storage) -> None:
+    study, series = generate_uid(), generate_uid()
+    files = [builders.instance(study, series, rows=512, columns=1024, InstanceNumber=n) for n in range(INSTANCES)]
+    print(f"{'':44}{'ms':>9}{'CPU ms':>9}{'requests':>10}{'KB sent':>10}{'KB got':>10}")
+
+    async def stored(items: Iterable[bytes]) -> None:
+        async def parts() -> AsyncIterator[AsyncIterator[bytes]]:
+            for item in items:
+                yield chunks(item)
+
+        await store(storage, Settings(), parts(), DEFAULT, None)
+
+    async def one_by_one() -> None:
+        for file in files[:50]:
+            await stored([file])
+
+    async def read() -> None:
+        found = await retrieve.find(storage, DEFAULT, study)
+        async for _, stream in retrieve.files(storage, found):
+            async for _ in stream:
+                pass
+
+    async def metadata() -> None:
+        found = await retrieve.find(storage, DEFAULT, study, metadata=True)
+        async for _ in retrieve.metadata(storage, found):
+            pass
+
+    async def frames() -> None:
+        for file in files[:50]:
+            found = await retrieve.find(storage, DEFAULT, study, series, Uids.of(file).instance)
+            [ranges] = retrieve.frame_ranges(found.rows[0], [1])
+            async for _ in retrieve.frame(storage, found.rows[0], ranges):
+                pass
+
+    async def searches() -> None:
+        for _ in range(50):
+            query = parse(Query(Level.STUDY), [("PatientID", "4711")])
+            assert await search(storage, DEFAULT, query, "")
+
+    async def update() -> None:
+        update = StudyUpdate(uuid.uuid4().hex, 0, DEFAULT, study, NAME)
+        assert await bulk_update.update_study(storage, update) == INSTANCES
+
+    async def feed() -> None:
+        for _ in range(20):
+            await change_feed.page(storage, start=None, end=None, offset=0, limit=100, metadata=False)
+
+    await measure(storage, "store 512 KB, one a request", 50, one_by_one)
+    await measure(storage, f"store 512 KB, {INSTANCES - 50} a request", INSTANCES - 50, lambda: stored(files[50:]))
+    await measure(storage, "retrieve 512 KB, a study a request", INSTANCES, read)
+    await measure(storage, "frame of 512 KB", 50, frames)
+    await measure(storage, "metadata, a study a request", INSTANCES, metadata)
+    await measure(storage, "search by PatientID", 50, searches)
+    await measure(storage, f"bulk update of {INSTANCES} instances", 1, update)
+    await measure(storage, "retrieve updated, a study a request", INSTANCES, read)
+    await measure(storage, "change feed, a page of 100", 20, feed)
+    await measure(storage, "delete, a study a request", INSTANCES, lambda: delete.delete(storage, DEFAULT, study))
+
+
+async def measure(storage: Storage, what: str, items: int, action: Callable[[], Awaitable[None]]) -> None:
+    counters = storage.wire.counters
+    before = (counters.transactions, counters.bytes_sent, counters.bytes_received)
+    started, cpu = time.perf_counter(), time.process_time()
+    await action()
+    spent = [
+        (time.perf_counter() - started) * 1000,
+        (time.process_time() - cpu) * 1000,
+        counters.transactions - before[0],
+        (counters.bytes_sent - before[1]) / 1024,
+        (counters.bytes_received - before[2]) / 1024,
+    ]
+    each = [value / items for value in spent]
+    print(f"{what:44}{each[0]:9.2f}{each[1]:9.2f}{each[2]:10.2f}{each[3]:10.1f}{each[4]:10.1f}", flush=True)
+
+
+async def chunks(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 65536):
+        yield data[start : start + 65536]
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,110 @@
+"""What operations cost in storage transactions and bytes: figures that neither noise nor the emulator blurs."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
+
+from pydicom.uid import generate_uid
+
+from shared.services import bulk_update, retrieve
+from shared.services.bulk_update import LOCK, StudyUpdate
+from shared.services.store import StoreResult, store
+from shared.settings import Settings
+from shared.storage.operations import OperationRow
+from shared.storage.partitions import DEFAULT
+from shared.storage.storage import Storage
+from shared.storage.wire import Counters
+from tests import builders
+
+CHANGES = {
+    "00100010": {"vr": "PN", "Value": [{"Alphabetic": "New^Name"}]},
+    "00100020": {"vr": "LO", "Value": ["new id"]},
+}
+
+
+async def chunks(data: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(data), 65536):
+        yield data[start : start + 65536]
+
+
+async def store_files(storage: Storage, files: Iterable[bytes]) -> StoreResult:
+    async def parts() -> AsyncIterator[AsyncIterator[bytes]]:
+        for file in files:
+            yield chunks(file)
+
+    return await store(storage, Settings(), parts(), DEFAULT, None)
+
+
+@contextmanager
+def counted(storage: Storage) -> Iterator[Counters]:
+    """What was sent and received inside the block."""
+    counters, spent = storage.wire.counters, Counters()
+    before = (counters.transactions, counters.bytes_sent, counters.bytes_received)
+    yield spent
+    spent.transactions = counters.transactions - before[0]
+    spent.bytes_sent = counters.bytes_sent - before[1]
+    spent.bytes_received = counters.bytes_received - before[2]
+
+
+async def test_bulk_update_of_500_instances_of_512_kb(storage: Storage) -> None:
+    """Under 1 MB written and under 60 transactions in all; every file is untouched and reads as changed."""
+    study, series = generate_uid(), generate_uid()
+    for start in range(0, 500, 100):
+        numbers = range(start, start + 100)
+        result = await store_files(
+            storage, (builders.instance(study, series, rows=512, columns=1024, InstanceNumber=n) for n in numbers)
+        )
+        assert len(result.stored) == 100
+    operation = uuid.uuid4().hex
+    with counted(storage) as spent:
+        await storage.operations.create(OperationRow(operation, "update"))
+        assert await storage.operations.acquire(LOCK, operation)
+        assert await bulk_update.begin(storage, operation)
+        updated = await bulk_update.update_study(storage, StudyUpdate(operation, 0, DEFAULT, study, CHANGES))
+        await bulk_update.record(storage, operation, 1, 1, study, updated)
+        await bulk_update.end(storage, operation)
+    assert updated == 500
+    assert spent.transactions < 60
+    assert spent.bytes_sent < 1_000_000
+    found = await retrieve.find(storage, DEFAULT, study)
+    original = await retrieve.find(storage, DEFAULT, study, original=True)
+    for latest, stored in ((found, original),):
+        row = latest.rows[0]
+        new = b"".join([chunk async for chunk in retrieve.file(storage, latest, row)])
+        old = b"".join([chunk async for chunk in retrieve.file(storage, stored, row)])
+        assert new[-512 * 1024 :] == old[-512 * 1024 :]
+        assert b"New^Name" in new
+        assert b"New^Name" not in old
+
+
+async def test_store_into_an_existing_series(storage: Storage) -> None:
+    """Besides the blob: the intent, the study's head, the rows, the UID's lookup, the feed, the end of the intent."""
+    study, series = generate_uid(), generate_uid()
+    await store_files(storage, [builders.instance(study, series)])
+    with counted(storage) as spent:
+        await store_files(storage, [builders.instance(study, series)])
+    assert spent.transactions == 7
+
+
+async def test_metadata_of_a_study_is_read_in_pages(storage: Storage) -> None:
+    """One query for the head and one for up to 1,000 instances."""
+    study = generate_uid()
+    await store_files(storage, [builders.instance(study, rows=0) for _ in range(30)])
+    with counted(storage) as spent:
+        found = await retrieve.find(storage, DEFAULT, study, metadata=True)
+        assert len([chunk async for chunk in retrieve.metadata(storage, found)]) == 31
+    assert spent.transactions == 2
+
+
+async def test_retrieve_of_an_instance(storage: Storage) -> None:
+    """One query, one read of the blob."""
+    study = generate_uid()
+    result = await store_files(storage, [builders.instance(study)])
+    row = result.files[0].row
+    assert row is not None
+    with counted(storage) as spent:
+        found = await retrieve.find(storage, DEFAULT, study, row.series, row.sop_instance)
+        assert b"".join([chunk async for chunk in retrieve.file(storage, found, found.rows[0])])
+    assert spent.transactions == 2

@@ -1,0 +1,78 @@
+"""Fixtures for tests against Azurite: one process for the session (of each xdist worker), fresh names for each test."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from azure.data.tables.aio import TableClient
+from azure.storage.blob.aio import ContainerClient
+
+from shared.storage.account import CONTAINER, StorageAccount
+from shared.storage.wire import Wire
+from tests.support.azurite import Azurite, running_azurite
+from tests.support.storage_proxy import StorageProxy, running_proxy
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    with running_azurite() as azurite:
+        yield azurite
+
+
+@pytest.fixture
+def account(azurite: Azurite) -> StorageAccount:
+    return StorageAccount.from_environment({"AzureWebJobsStorage": azurite.connection_string})
+
+
+@pytest.fixture
+async def wire(account: StorageAccount) -> AsyncIterator[Wire]:
+    """A client; the container exists."""
+    wire = Wire.open(account)
+    await wire.create_container()
+    yield wire
+    await wire.close()
+
+
+@pytest.fixture
+async def proxy(azurite: Azurite) -> AsyncIterator[StorageProxy]:
+    async with running_proxy(azurite) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def proxied(wire: Wire, proxy: StorageProxy) -> AsyncIterator[Wire]:
+    """A client that goes through the proxy; the container exists."""
+    proxied = Wire.open(StorageAccount.from_environment({"AzureWebJobsStorage": proxy.connection_string}))
+    yield proxied
+    await proxied.close()
+
+
+@pytest.fixture
+async def table(wire: Wire) -> AsyncIterator[str]:
+    """The name of a table of the test's own."""
+    name = f"t{uuid.uuid4().hex}"
+    await wire.create_table(name)
+    yield name
+    await wire.delete_table(name)
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Of the names of the test's own blobs."""
+    return f"{uuid.uuid4().hex}/"
+
+
+@pytest.fixture
+async def sdk_table(azurite: Azurite, table: str) -> AsyncIterator[TableClient]:
+    """The SDK's client of the same table."""
+    async with TableClient.from_connection_string(azurite.connection_string, table) as client:
+        yield client
+
+
+@pytest.fixture
+async def sdk_container(azurite: Azurite, wire: Wire) -> AsyncIterator[ContainerClient]:
+    """The SDK's client of the same container."""
+    async with ContainerClient.from_connection_string(azurite.connection_string, CONTAINER) as client:
+        yield client

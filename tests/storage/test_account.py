@@ -1,0 +1,114 @@
+"""Which account the settings name. What Azure Functions' own storage settings mean, this service takes the same way."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.storage.account import StorageAccount
+
+KEY = "a2V5"
+
+
+def account(**settings: str) -> StorageAccount:
+    return StorageAccount.from_environment(settings)
+
+
+def connected(text: str) -> StorageAccount:
+    return account(AzureWebJobsStorage=text)
+
+
+def test_connection_string_of_an_account() -> None:
+    found = connected(
+        f"DefaultEndpointsProtocol=https;AccountName=acme;AccountKey={KEY};EndpointSuffix=core.windows.net"
+    )
+    assert found == StorageAccount(
+        "acme", "https://acme.blob.core.windows.net", "https://acme.table.core.windows.net", KEY
+    )
+
+
+def test_endpoint_suffix_of_another_cloud() -> None:
+    found = connected(f"AccountName=acme;AccountKey={KEY};EndpointSuffix=core.chinacloudapi.cn")
+    assert found.table_endpoint == "https://acme.table.core.chinacloudapi.cn"
+
+
+def test_endpoints_win_over_the_suffix() -> None:
+    found = connected(
+        f"AccountName=acme;AccountKey={KEY};BlobEndpoint=http://localhost:1/acme/;TableEndpoint=http://localhost:2/acme"
+    )
+    assert (found.blob_endpoint, found.table_endpoint) == ("http://localhost:1/acme", "http://localhost:2/acme")
+
+
+def test_key_keeps_its_padding() -> None:
+    assert connected("AccountName=acme;AccountKey=a2V5cw==").key == "a2V5cw=="
+
+
+def test_development_storage_is_the_emulator_on_its_default_ports() -> None:
+    found = connected("UseDevelopmentStorage=true")
+    assert found.name == "devstoreaccount1"
+    assert found.blob_endpoint == "http://127.0.0.1:10000/devstoreaccount1"
+    assert found.table_endpoint == "http://127.0.0.1:10002/devstoreaccount1"
+    assert found.key
+
+
+def test_account_name_means_managed_identity() -> None:
+    found = account(AzureWebJobsStorage__accountName="acme", AzureWebJobsStorage__clientId="1234")
+    assert found == StorageAccount(
+        "acme", "https://acme.blob.core.windows.net", "https://acme.table.core.windows.net", client_id="1234"
+    )
+
+
+def test_service_uris_win_over_the_account_name() -> None:
+    found = account(
+        AzureWebJobsStorage__accountName="acme",
+        AzureWebJobsStorage__blobServiceUri="https://acme.blob.core.usgovcloudapi.net/",
+        AzureWebJobsStorage__tableServiceUri="https://acme.table.core.usgovcloudapi.net",
+    )
+    assert found.blob_endpoint == "https://acme.blob.core.usgovcloudapi.net"
+    assert found.table_endpoint == "https://acme.table.core.usgovcloudapi.net"
+
+
+def test_both_service_uris_need_no_account_name() -> None:
+    found = account(
+        AzureWebJobsStorage__blobServiceUri="https://acme.blob.core.windows.net",
+        AzureWebJobsStorage__tableServiceUri="https://acme.table.core.windows.net",
+    )
+    assert found.name == "acme"
+
+
+def test_a_connection_string_wins_over_an_account_name() -> None:
+    found = account(
+        AzureWebJobsStorage=f"AccountName=acme;AccountKey={KEY}", AzureWebJobsStorage__accountName="another"
+    )
+    assert found.name == "acme"
+
+
+def test_the_key_is_not_shown() -> None:
+    assert KEY not in repr(connected(f"AccountName=acme;AccountKey={KEY}"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "Set AzureWebJobsStorage to a connection string, or AzureWebJobsStorage__accountName"),
+        ({"AzureWebJobsStorage": "  "}, "Set AzureWebJobsStorage to a connection string"),
+        ({"AzureWebJobsStorage": "acme"}, "is not a connection string"),
+        ({"AzureWebJobsStorage": f"AccountKey={KEY}"}, "has no AccountName"),
+        ({"AzureWebJobsStorage": "AccountName=acme"}, "has no AccountKey"),
+        ({"AzureWebJobsStorage": "AccountName=acme;AccountKey=not base64"}, "the AccountKey is not base64"),
+        ({"AzureWebJobsStorage": f"AccountName=acme;AccountKey={KEY};BlobEndpoint=acme"}, "endpoint 'acme' is not"),
+        ({"AzureWebJobsStorage__blobServiceUri": "https://acme.blob.core.windows.net"}, "Set AzureWebJobsStorage"),
+        (
+            {"AzureWebJobsStorage__accountName": "acme", "AzureWebJobsStorage__tableServiceUri": "http://acme"},
+            "a managed identity needs https",
+        ),
+    ],
+)
+def test_wrong_settings_say_what_is_wrong(settings: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        account(**settings)
+
+
+def test_a_wrong_key_is_not_shown() -> None:
+    with pytest.raises(ValueError, match="AccountKey") as error:
+        connected("AccountName=acme;AccountKey=sécret")
+    assert "sécret" not in str(error.value)

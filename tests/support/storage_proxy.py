@@ -1,0 +1,182 @@
+"""A reverse proxy in front of Azurite that counts, logs and, at a chosen request, disturbs.
+
+Signatures stay valid: they cover the path, which is passed on as it came, and not the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from .azurite import Azurite, connection_string
+
+KEEP_ALIVE_SECONDS = 120
+CHUNK = 64 * 1024
+
+type Service = Literal["blob", "table"]
+
+_HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding")
+_AUTOMATIC = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A request as the proxy received it. `number` counts from 1 over both services; `path` is encoded, with its query."""
+
+    number: int
+    service: Service
+    method: str
+    path: str
+
+
+type Hook = Callable[[Exchange], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Requests of one service, and bytes of their bodies (sent) and of their answers' bodies (received)."""
+
+    requests: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
+class Cut(Exception):
+    """Raised by a hook to break the connection to the client."""
+
+
+@dataclass(slots=True)
+class StorageProxy:
+    """`traffic` and `log` tell of all requests since the last `reset`, in the order in which they came."""
+
+    connection_string: str = ""
+    traffic: dict[Service, Traffic] = field(default_factory=dict)
+    log: list[Exchange] = field(default_factory=list)
+    _before: dict[int, Hook] = field(default_factory=dict)
+    _after: dict[int, Hook] = field(default_factory=dict)
+    _answers: dict[int, web.Response] = field(default_factory=dict)
+    _breaks: dict[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets what has been, and what was to be done: the next request is number 1."""
+        self.traffic = {"blob": Traffic(), "table": Traffic()}
+        for each in (self.log, self._before, self._after, self._answers, self._breaks):
+            each.clear()
+
+    def before(self, number: int, hook: Hook) -> None:
+        """Calls the hook before the request with this number is forwarded."""
+        self._before[number] = hook
+
+    def after(self, number: int, hook: Hook) -> None:
+        """Calls the hook when the storage has answered the request with this number, before the client sees it."""
+        self._after[number] = hook
+
+    def lose_answer(self, number: int) -> None:
+        """The storage does what the request with this number asks, but the client's connection breaks."""
+        self._after[number] = _cut
+
+    def answer(self, number: int, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
+        """Answers the request with this number itself; it is not forwarded."""
+        self._answers[number] = web.Response(status=status, headers=headers, body=body)
+
+    def break_body(self, number: int, after: int) -> None:
+        """Breaks the connection when this many bytes of the answer's body have been sent."""
+        self._breaks[number] = after
+
+    async def handle(
+        self, service: Service, upstream: aiohttp.ClientSession, origin: str, request: web.BaseRequest
+    ) -> web.StreamResponse:
+        exchange = Exchange(len(self.log) + 1, service, request.method, request.raw_path)
+        self.log.append(exchange)
+        self.traffic[service].requests += 1
+        try:
+            if hook := self._before.get(exchange.number):
+                await hook(exchange)
+            if answer := self._answers.get(exchange.number):
+                self.traffic[service].bytes_sent += len(await request.read())
+                return answer
+            return await self._forward(exchange, upstream, origin, request)
+        except Cut:
+            assert request.transport is not None
+            request.transport.abort()
+            return web.Response()
+
+    async def _forward(
+        self, exchange: Exchange, upstream: aiohttp.ClientSession, origin: str, request: web.BaseRequest
+    ) -> web.StreamResponse:
+        traffic = self.traffic[exchange.service]
+
+        async def body() -> AsyncIterator[bytes]:
+            async for chunk in request.content.iter_chunked(CHUNK):
+                traffic.bytes_sent += len(chunk)
+                yield chunk
+
+        async with upstream.request(
+            request.method,
+            URL(origin + request.raw_path, encoded=True),
+            headers=_passed_on(request.headers),
+            data=body() if request.body_exists else None,
+            allow_redirects=False,
+        ) as answer:
+            if hook := self._after.get(exchange.number):
+                await hook(exchange)
+            response = web.StreamResponse(status=answer.status, headers=_passed_on(answer.headers))
+            await response.prepare(request)
+            left = self._breaks.get(exchange.number)
+            async for chunk in answer.content.iter_chunked(CHUNK):
+                sent = chunk[:left]
+                traffic.bytes_received += len(sent)
+                await response.write(sent)
+                if left is not None:
+                    left -= len(sent)
+                    if left == 0:
+                        raise Cut
+            await response.write_eof()
+            return response
+
+
+@asynccontextmanager
+async def running_proxy(azurite: Azurite) -> AsyncIterator[StorageProxy]:
+    """A proxy on two free ports of this machine, served by the running event loop."""
+    proxy = StorageProxy()
+    ports: list[int] = []
+    runners: list[web.ServerRunner] = []
+    services: tuple[tuple[Service, int], ...] = (("blob", azurite.blob_port), ("table", azurite.table_port))
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=_AUTOMATIC,
+        auto_decompress=False,
+        timeout=aiohttp.ClientTimeout(),
+    ) as upstream:
+        try:
+            for service, port in services:
+                handler = partial(proxy.handle, service, upstream, f"http://127.0.0.1:{port}")
+                runner = web.ServerRunner(web.Server(handler, keepalive_timeout=KEEP_ALIVE_SECONDS), shutdown_timeout=0)
+                runners.append(runner)
+                await runner.setup()
+                await web.TCPSite(runner, "127.0.0.1", 0).start()
+                ports.append(runner.addresses[0][1])
+            proxy.connection_string = connection_string(*ports)
+            yield proxy
+        finally:
+            for runner in runners:
+                await runner.cleanup()
+
+
+async def _cut(exchange: Exchange) -> None:
+    raise Cut
+
+
+def _passed_on(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in _HOP_BY_HOP}
