@@ -6,19 +6,21 @@
 from __future__ import annotations
 
 import asyncio
+import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 from azure.data.tables import EntityProperty
 from azure.data.tables.aio import TableClient
 from azure.storage.blob.aio import ContainerClient
 
+from devhost.azurite import Azurite
 from shared.storage.account import CONTAINER, StorageAccount
 from shared.storage.wire import Entity, Operation, Wire
-from tests.support.azurite import running_azurite
 
 ROUNDS = 3
 TABLE = "bench"
@@ -135,6 +137,14 @@ async def run(connection_string: str) -> None:
     await wire.close()
 
 
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        azurite = Azurite.start(Path(folder))
+        try:
+            asyncio.run(run(azurite.connection_string))
+        finally:
+            azurite.stop()
+
+
 if __name__ == "__main__":
-    with running_azurite() as azurite:
-        asyncio.run(run(azurite.connection_string))
+    main()

@@ -85,6 +85,8 @@ class Azurite:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._process.stdin:
+            self._process.stdin.close()
 
     def _answers(self, log: Path) -> bool:
         """Waits until it says so. That something answers at its ports would not prove that it is this process."""

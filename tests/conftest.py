@@ -9,7 +9,6 @@ from devhost.azurite import Azurite
 from tests.support.host import Host
 
 
-
 @pytest.fixture(scope="session")
 def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     """One emulator for all tests of this process."""

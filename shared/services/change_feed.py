@@ -14,6 +14,7 @@ from shared.storage.storage import Storage
 CURRENT, REPLACED, DELETED = "Current", "Replaced", "Deleted"
 
 _STUDIES_AT_ONCE = 16
+_OVERREAD = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +44,39 @@ async def latest(storage: Storage, *, metadata: bool) -> FeedEntry | None:
 
 
 async def _describe(storage: Storage, entries: list[Entry], metadata: bool) -> list[FeedEntry]:
-    by_instance: dict[tuple[str, str, str], list[Entry]] = {}
+    by_study: dict[str, list[Entry]] = {}
     for entry in entries:
-        change = entry.change
-        key = keys.study_partition(change.partition, change.study)
-        by_instance.setdefault((key, change.series, change.sop_instance), []).append(entry)
+        by_study.setdefault(keys.study_partition(entry.change.partition, entry.change.study), []).append(entry)
     gate = asyncio.Semaphore(_STUDIES_AT_ONCE)
 
-    async def current(key: str, series: str, sop_instance: str) -> tuple[StudyHead, InstanceRow | None]:
+    async def of_study(key: str, group: list[Entry]) -> list[FeedEntry]:
         async with gate:
-            return await storage.instances.find(key, series, sop_instance)
+            wanted = {keys.instance_row(entry.change.series, entry.change.sop_instance) for entry in group}
+            head, rows = await _current(storage, key, wanted, metadata)
+            return [await _entry(storage, entry, head, rows, metadata) for entry in group]
 
-    found = await asyncio.gather(*(current(*identity) for identity in by_instance))
-    described = []
-    for group, (head, row) in zip(by_instance.values(), found, strict=True):
-        described += [await _entry(storage, entry, head, row, metadata) for entry in group]
-    return sorted(described, key=lambda item: item.entry.sequence)
+    described = await asyncio.gather(*(of_study(key, group) for key, group in by_study.items()))
+    return sorted((item for group in described for item in group), key=lambda item: item.entry.sequence)
 
 
-async def _entry(storage: Storage, entry: Entry, head: StudyHead, row: InstanceRow | None, metadata: bool) -> FeedEntry:
+async def _current(
+    storage: Storage, key: str, wanted: set[str], metadata: bool
+) -> tuple[StudyHead, dict[str, InstanceRow]]:
+    """The instances with these RowKeys: one by one, or the whole study when most of it is wanted."""
+    head = await storage.instances.head(key)
+    if head.study is None or not head.exists:
+        return head, {}
+    if head.study.instances <= _OVERREAD * len(wanted):
+        return head, {row.row_key: row async for row in storage.instances.rows(key, metadata=metadata)}
+    found = [await storage.instances.find(key, *keys.parse_instance_row(row_key)) for row_key in wanted]
+    return head, {row.row_key: row for _, row in found if row}
+
+
+async def _entry(
+    storage: Storage, entry: Entry, head: StudyHead, rows: dict[str, InstanceRow], metadata: bool
+) -> FeedEntry:
     """CF-53 to CF-55: an entry is current while the version that it made is the instance's latest."""
+    row = rows.get(keys.instance_row(entry.change.series, entry.change.sop_instance))
     if row is None:
         return FeedEntry(entry, DELETED, None)
     if head.current_version(row.version) != entry.change.version or entry.change.action == "Delete":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import uuid
 from io import BytesIO
@@ -107,7 +108,9 @@ def test_instances_stored_later_are_not_changed(host: Host) -> None:
 def test_text_that_the_character_set_lacks_switches_to_utf_8(host: Host) -> None:
     """D-66: and the text that was there before is not damaged."""
     study, files = study_of(host, 1, SpecificCharacterSet="ISO_IR 100", ReferringPhysicianName="Müller^Jürgen")
-    update(host, [study], {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "Yamada^Tarou", "Ideographic": "山田^太郎"}]}})
+    update(
+        host, [study], {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "Yamada^Tarou", "Ideographic": "山田^太郎"}]}}
+    )
     path = f"/v2{Uids.of(files[0]).instance_path}"
     latest = pydicom.dcmread(BytesIO(host.get(path, Accept=ANY_FILE).content))
     assert latest.SpecificCharacterSet == "ISO_IR 192"
@@ -203,7 +206,7 @@ def test_only_one_update_runs_at_a_time(host: Host) -> None:
     running = [finished(host, r.json()["id"]) for r in accepted]
     assert all(state["status"] == "succeeded" for state in running)
     ordered = sorted((state["createdTime"], state["lastUpdatedTime"]) for state in running)
-    assert all(first[1] <= second[1] for first, second in zip(ordered, ordered[1:], strict=False))
+    assert all(first[1] <= second[1] for first, second in itertools.pairwise(ordered))
 
 
 @pytest.mark.parametrize(
@@ -211,7 +214,10 @@ def test_only_one_update_runs_at_a_time(host: Host) -> None:
     [
         (b"{", "The syntax of the request body is invalid."),
         (b'{"studyInstanceUids":["1.2"]}', "The required field 'ChangeDataset' is missing or empty."),
-        (b'{"studyInstanceUids":["1.2"],"changeDataset":{}}', "The required field 'ChangeDataset' is missing or empty."),
+        (
+            b'{"studyInstanceUids":["1.2"],"changeDataset":{}}',
+            "The required field 'ChangeDataset' is missing or empty.",
+        ),
         (json.dumps({"changeDataset": NAME}).encode(), "The required field 'StudyInstanceUids' is missing or empty."),
         (
             json.dumps({"studyInstanceUids": ["1.2"] * 51, "changeDataset": NAME}).encode(),

@@ -1,24 +1,18 @@
-"""Fixtures for tests against Azurite: one process for the session (of each xdist worker), fresh names for each test."""
+"""Fixtures for tests against Azurite: fresh names for each test, and the SDKs' clients to compare with."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 from azure.data.tables.aio import TableClient
 from azure.storage.blob.aio import ContainerClient
 
+from devhost.azurite import Azurite
 from shared.storage.account import CONTAINER, StorageAccount
 from shared.storage.wire import Wire
-from tests.support.azurite import Azurite, running_azurite
 from tests.support.storage_proxy import StorageProxy, running_proxy
-
-
-@pytest.fixture(scope="session")
-def azurite() -> Iterator[Azurite]:
-    with running_azurite() as azurite:
-        yield azurite
 
 
 @pytest.fixture
@@ -37,7 +31,7 @@ async def wire(account: StorageAccount) -> AsyncIterator[Wire]:
 
 @pytest.fixture
 async def proxy(azurite: Azurite) -> AsyncIterator[StorageProxy]:
-    async with running_proxy(azurite) as proxy:
+    async with running_proxy(azurite.connection_string) as proxy:
         yield proxy
 
 

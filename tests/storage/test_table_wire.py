@@ -11,8 +11,8 @@ from azure.core.exceptions import HttpResponseError
 from azure.data.tables import EntityProperty, TableTransactionError, UpdateMode
 from azure.data.tables.aio import TableClient, TableServiceClient
 
+from devhost.azurite import Azurite
 from shared.storage.wire import Entity, Operation, StorageError, TransactionFailed, Value, Wire, literal
-from tests.support.azurite import Azurite
 
 VALUES: list[Value] = [
     "",

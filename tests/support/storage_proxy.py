@@ -6,7 +6,7 @@ Signatures stay valid: they cover the path, which is passed on as it came, and n
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from .azurite import Azurite, connection_string
+from shared.storage.account import StorageAccount
 
 KEEP_ALIVE_SECONDS = 120
 CHUNK = 64 * 1024
@@ -146,32 +146,36 @@ class StorageProxy:
 
 
 @asynccontextmanager
-async def running_proxy(azurite: Azurite) -> AsyncIterator[StorageProxy]:
-    """A proxy on two free ports of this machine, served by the running event loop."""
+async def running_proxy(connection_string: str) -> AsyncIterator[StorageProxy]:
+    """A proxy to this account on two free ports of this machine, served by the running event loop."""
+    account = StorageAccount.from_environment({"AzureWebJobsStorage": connection_string})
+    endpoints: dict[Service, URL] = {"blob": URL(account.blob_endpoint), "table": URL(account.table_endpoint)}
+    proxied: dict[Service, URL] = {}
     proxy = StorageProxy()
-    ports: list[int] = []
-    runners: list[web.ServerRunner] = []
-    services: tuple[tuple[Service, int], ...] = (("blob", azurite.blob_port), ("table", azurite.table_port))
-    async with aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=_AUTOMATIC,
-        auto_decompress=False,
-        timeout=aiohttp.ClientTimeout(),
-    ) as upstream:
-        try:
-            for service, port in services:
-                handler = partial(proxy.handle, service, upstream, f"http://127.0.0.1:{port}")
-                runner = web.ServerRunner(web.Server(handler, keepalive_timeout=KEEP_ALIVE_SECONDS), shutdown_timeout=0)
-                runners.append(runner)
-                await runner.setup()
-                await web.TCPSite(runner, "127.0.0.1", 0).start()
-                ports.append(runner.addresses[0][1])
-            proxy.connection_string = connection_string(*ports)
-            yield proxy
-        finally:
-            for runner in runners:
-                await runner.cleanup()
+    async with AsyncExitStack() as stack:
+        upstream = await stack.enter_async_context(
+            aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=_AUTOMATIC,
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(),
+            )
+        )
+        for service, endpoint in endpoints.items():
+            server = web.Server(
+                partial(proxy.handle, service, upstream, str(endpoint.origin())), keepalive_timeout=KEEP_ALIVE_SECONDS
+            )
+            runner = web.ServerRunner(server, shutdown_timeout=0)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            proxied[service] = endpoint.with_host("127.0.0.1").with_port(runner.addresses[0][1])
+        proxy.connection_string = (
+            f"AccountName={account.name};AccountKey={account.key};"
+            f"BlobEndpoint={proxied['blob']};TableEndpoint={proxied['table']};"
+        )
+        yield proxy
 
 
 async def _cut(exchange: Exchange) -> None:
