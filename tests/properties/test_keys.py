@@ -1,0 +1,75 @@
+"""Keys hold whatever identifies or describes something, and nothing that a table refuses."""
+
+from __future__ import annotations
+
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.storage import keys
+
+FORBIDDEN = re.compile(r"[/\\#?%\x00-\x1f\x7f-\x9f]")
+LONGEST_KEY = 512
+
+texts = st.text(max_size=64)
+uids = st.from_regex(r"[0-9.]{0,63}[0-9]", fullmatch=True)
+partitions = st.from_regex(r"[A-Za-z0-9_.-]{1,64}", fullmatch=True)
+times = st.integers(0, 10**16 - 1)
+
+
+def utf_16_units(key: str) -> int:
+    return len(key.encode("utf-16-le", "surrogatepass")) // 2
+
+
+@given(st.text(max_size=2000))
+def test_escaped_values_are_legal_and_short(value: str) -> None:
+    escaped = keys.escape(value)
+    assert not FORBIDDEN.search(escaped)
+    assert keys.SEPARATOR not in escaped
+
+
+@given(partitions, texts)
+def test_value_keys_fit(partition: str, value: str) -> None:
+    assert utf_16_units(keys.value_partition(partition, value)) <= LONGEST_KEY
+
+
+@given(texts, texts)
+def test_different_values_have_different_keys(first: str, second: str) -> None:
+    assert (keys.escape(first) == keys.escape(second)) == (first == second)
+
+
+@given(texts, texts)
+def test_prefix_of_a_value_is_a_prefix_of_its_key(prefix: str, rest: str) -> None:
+    assert keys.escape(prefix + rest).startswith(keys.escape(prefix)) or len(prefix + rest) * 5 > 400
+
+
+@given(partitions, texts, partitions, texts)
+def test_no_value_reaches_another_partition(first: str, value: str, second: str, other: str) -> None:
+    if first != second:
+        assert keys.value_partition(first, value) != keys.value_partition(second, other)
+        assert not keys.word_partition(second, other).startswith(f"{first}{keys.SEPARATOR}")
+
+
+@given(partitions, uids, uids, uids)
+def test_keys_of_rows_can_be_read_back(partition: str, study: str, series: str, sop_instance: str) -> None:
+    assert keys.parse_study_partition(keys.study_partition(partition, study)) == (partition, study)
+    row = keys.instance_row(series, sop_instance)
+    assert keys.parse_instance_row(row) == (series, sop_instance)
+    first, end = keys.rows_of_series(series)
+    assert first <= row < end
+    assert keys.HEAD_END <= row < keys.after(keys.HEAD_END)
+
+
+@given(times, times, st.lists(uids, min_size=1, max_size=3))
+def test_lookup_rows_are_newest_first(earlier: int, later: int, identifiers: list[str]) -> None:
+    row = keys.lookup_row(earlier, tuple(identifiers))
+    assert keys.parse_lookup_row(row) == (earlier, tuple(identifiers))
+    if earlier < later:
+        assert keys.lookup_row(later, tuple(identifiers)) < row
+
+
+@given(st.integers(0, 10**18), uids, uids)
+def test_head_sorts_before_the_instances(cover: int, series: str, request: str) -> None:
+    head = (keys.STUDY_ROW, keys.series_row(series), keys.change_set_row(cover), keys.fence_row(request))
+    assert all(row < keys.HEAD_END for row in (*head, keys.outbox_row(request)))

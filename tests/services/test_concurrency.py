@@ -1,0 +1,156 @@
+"""Many writers at once, in one process and as if on several hosts."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator
+
+import pytest
+from pydicom.uid import generate_uid
+
+from devhost.azurite import Azurite
+from shared.dicom.searchable import Level
+from shared.errors import Unavailable
+from shared.services import upkeep
+from shared.services.commit import commit
+from shared.services.query import Query, parse
+from shared.services.receive import Received, receive, write_blob
+from shared.services.search import search
+from shared.services.store import ALREADY_EXISTS
+from shared.storage import keys
+from shared.storage.account import StorageAccount
+from shared.storage.change_feed import CREATE, Change
+from shared.storage.intents import STORE, Intent, new_request_id
+from shared.storage.partitions import DEFAULT
+from shared.storage.storage import Storage
+from shared.storage.wire import BlobNotFound
+from tests import builders
+from tests.services.test_costs import chunks, store_files
+
+
+@pytest.fixture
+async def other_host(azurite: Azurite) -> AsyncIterator[Storage]:
+    """A second connection that shares nothing in memory with the first."""
+    opened = await Storage.open(StorageAccount.from_environment({"AzureWebJobsStorage": azurite.connection_string}))
+    yield opened
+    await opened.close()
+
+
+def change(study: str, number: int) -> Change:
+    return Change(DEFAULT, study, "1.2", f"1.2.{number}", CREATE, number)
+
+
+async def test_feed_orders_writers_of_two_hosts(storage: Storage, other_host: Storage) -> None:
+    """D-51: no gap, no entry twice, and a repeat with the same writer changes nothing."""
+    study, run = generate_uid(), uuid.uuid4().hex
+    feeds = (storage.change_feed, other_host.change_feed)
+    writers = [(feeds[n % 2], f"{run}-{n}", [change(study, n * 10 + k) for k in range(n % 3 + 1)]) for n in range(60)]
+    await asyncio.gather(*(feed.append(writer, changes) for feed, writer, changes in writers))
+    await asyncio.gather(*(feeds[0].append(writer, changes) for _, writer, changes in writers[:10]))
+    first, past = await storage.change_feed.bounds(None, None)
+    entries = await storage.change_feed.read(first, past)
+    assert [entry.sequence for entry in entries] == list(range(1, past))
+    assert [entry.timestamp for entry in entries] == sorted(entry.timestamp for entry in entries)
+    mine = Counter(entry.change.version for entry in entries if entry.change.study == study)
+    assert mine == Counter(item.version for _, _, changes in writers for item in changes)
+
+
+async def test_hundred_requests_into_one_new_study(storage: Storage, other_host: Storage) -> None:
+    """All are stored and the counts are right, whichever host they come through."""
+    study, series = generate_uid(), [generate_uid(), generate_uid()]
+    files = [builders.instance(study, series[n % 2], rows=0) for n in range(100)]
+    results = await asyncio.gather(*(store_files((storage, other_host)[n % 2], [f]) for n, f in enumerate(files)))
+    assert all(len(result.stored) == 1 for result in results)
+    head = await storage.instances.head(keys.study_partition(DEFAULT, study))
+    assert head.study is not None
+    assert (head.study.instances, head.study.series) == (100, 2)
+    assert [row.instances for row in head.series.values()] == [50, 50]
+    query = parse(Query(Level.STUDY), [("StudyInstanceUID", study), ("PatientID", "4711")])
+    assert len(await search(storage, DEFAULT, query, "")) == 1
+
+
+async def test_same_instance_from_eight_clients(storage: Storage, other_host: Storage) -> None:
+    """STOW-100: one is stored, the others are told that it exists; one entry in the feed, one blob."""
+    file = builders.instance()
+    results = await asyncio.gather(*(store_files((storage, other_host)[n % 2], [file]) for n in range(8)))
+    outcomes = Counter(result.files[0].failure for result in results)
+    assert outcomes == {None: 1, ALREADY_EXISTS: 7}
+    stored = next(result.files[0] for result in results if result.stored)
+    first, past = await storage.change_feed.bounds(None, None)
+    entries = await storage.change_feed.read(first, past)
+    assert [e.change.sop_instance for e in entries].count(stored.sop_instance) == 1
+    for result in results:
+        row = result.files[0].row
+        assert row is not None
+        found = [chunk async for chunk in storage.wire.read_blob(row.blob)] if result.stored else None
+        if found is None:
+            with pytest.raises(BlobNotFound):
+                [chunk async for chunk in storage.wire.read_blob(row.blob)]
+        else:
+            assert b"".join(found) == file
+
+
+async def received_by(storage: Storage, request: str, file: bytes) -> Received:
+    received = await receive(storage.wire, chunks(file), request=request, number=0, study=None, max_bytes=1 << 30)
+    await write_blob(storage.wire, received)
+    return received
+
+
+async def test_request_that_upkeep_has_undone_cannot_commit(storage: Storage) -> None:
+    """A request that is slow, not dead, loses against the fence: its instance is gone without a trace."""
+    request = new_request_id()
+    received = await received_by(storage, request, builders.instance())
+    key = keys.study_partition(DEFAULT, received.study)
+    await upkeep.resolve(storage, Intent(request, STORE, {key}))
+    with pytest.raises(Unavailable):
+        await commit(storage, key, request, [received])
+    assert received.row is not None
+    with pytest.raises(BlobNotFound):
+        [chunk async for chunk in storage.wire.read_blob(received.row.blob)]
+    assert not (await storage.instances.head(key)).exists
+    assert len((await store_files(storage, [builders.instance(received.study)])).stored) == 1
+
+
+async def test_request_that_died_after_its_commit_is_finished(storage: Storage) -> None:
+    """Its instance gets its lookup rows and exactly one feed entry, however often upkeep comes by."""
+    request = new_request_id()
+    patient = uuid.uuid4().hex
+    received = await received_by(storage, request, builders.instance(PatientID=patient))
+    key = keys.study_partition(DEFAULT, received.study)
+    intent = Intent(request, STORE, {key})
+    await storage.intents.write(intent)
+    await commit(storage, key, request, [received])
+    await asyncio.gather(upkeep.resolve(storage, intent), upkeep.resolve(storage, intent))
+    await upkeep.resolve(storage, intent)
+    assert len(await search(storage, DEFAULT, parse(Query(Level.STUDY), [("PatientID", patient)]), "")) == 1
+    query = parse(Query(Level.INSTANCE), [("SOPInstanceUID", received.sop_instance)])
+    assert len(await search(storage, DEFAULT, query, "")) == 1
+    first, past = await storage.change_feed.bounds(None, None)
+    entries = await storage.change_feed.read(first, past)
+    assert [entry.change.sop_instance for entry in entries].count(received.sop_instance) == 1
+    assert request not in [item.id for item in await storage.intents.open()]
+
+
+async def test_search_reads_studies_in_flight_from_their_own_rows(storage: Storage) -> None:
+    """Lookup rows that a crash left behind never show a wrong result."""
+    old, new, study = uuid.uuid4().hex, uuid.uuid4().hex, generate_uid()
+    await store_files(storage, [builders.instance(study, PatientID=old)])
+    request = new_request_id()
+    key = keys.study_partition(DEFAULT, study)
+    await storage.intents.write(Intent(request, STORE, {key}))
+    await commit(storage, key, request, [await received_by(storage, request, builders.instance(study, PatientID=new))])
+    assert await search(storage, DEFAULT, parse(Query(Level.STUDY), [("PatientID", old)]), "") == []
+    await upkeep.resolve(storage, Intent(request, STORE, {key}))
+    assert await search(storage, DEFAULT, parse(Query(Level.STUDY), [("PatientID", old)]), "") == []
+    assert len(await search(storage, DEFAULT, parse(Query(Level.STUDY), [("PatientID", new)]), "")) == 1
+
+
+async def test_partition_is_created_once(storage: Storage, other_host: Storage) -> None:
+    """PART-16."""
+    name = f"p{uuid.uuid4().hex}"
+    await asyncio.gather(*((storage, other_host)[n % 2].partitions.ensure(name) for n in range(10)))
+    found = await storage.partitions.all()
+    assert [partition.name for partition in found].count(name) == 1
+    assert len({partition.key for partition in found}) == len(found)
