@@ -17,6 +17,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -67,20 +68,18 @@ def set_up() -> None:
     install("Azurite", ["package.json", "package-lock.json"], ROOT / "node_modules", install_azurite)
 
 
-def install(what: str, files: list[str], folder: Path, create: object) -> None:
+def install(what: str, files: list[str], folder: Path, create: Callable[[], None]) -> None:
     digest = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in files)).hexdigest()
     stamp = folder / ".installed"
     if stamp.exists() and stamp.read_text() == digest:
         return
     print(f"Setting up {what} in {folder.relative_to(ROOT)}", flush=True)
-    create()  # type: ignore[operator]
+    create()
     stamp.write_text(digest)
 
 
 def create_venv() -> None:
-    python = find_python()
-    shutil.rmtree(VENV, ignore_errors=True)
-    patiently([python, "-m", "venv", str(VENV)])
+    patiently([find_python(), "-m", "venv", str(VENV)])
     pip = [str(venv_python()), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     patiently([*pip, "-r", str(ROOT / "requirements-dev.txt")])
 
@@ -241,4 +240,7 @@ def answers(url: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -20,7 +20,7 @@ _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOt
 _SWITCHES = ("--silent", "--disableTelemetry", "--skipApiVersionCheck")
 _KEEP_ALIVE = ("--blobKeepAliveTimeout", "120", "--tableKeepAliveTimeout", "120")
 # Its standard input ends when the host does, even when that was killed: then Azurite saves and ends, too.
-_WATCHDOG = 'data:text/javascript,process.stdin.resume().on("end",()=>process.kill(process.pid,"SIGTERM"))'
+_WATCHDOG = 'data:text/javascript,process.stdin.on("end",()=>process.kill(process.pid,"SIGTERM")).resume().unref()'
 
 
 class AzuriteError(Exception):
@@ -79,7 +79,8 @@ class Azurite:
 
     def stop(self) -> None:
         """Lets it save its data, and waits for that."""
-        self._process.terminate()
+        assert self._process.stdin
+        self._process.stdin.close()  # and no signal besides: a second one would end it before it has saved
         try:
             self._process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:

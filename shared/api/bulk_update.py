@@ -6,11 +6,13 @@ import orjson
 from fastapi import Response
 
 from shared.api.operations import href, orchestration_status, poll
+from shared.dicom import tags
 from shared.errors import PayloadTooLarge, UnsupportedMediaType
 from shared.services import operations, partitions
 from shared.services.operations import UpdateActive
 from shared.services.service import storage
 from shared.services.update_request import InvalidChanges, parse
+from shared.web.data_sets import data_set, failed_attributes
 from shared.web.problems import problem
 from shared.web.routing import Call
 
@@ -58,6 +60,5 @@ async def post_bulk_update(call: Call) -> Response:
 
 def _rejected(comments: list[str]) -> Response:
     """UPD-20."""
-    items = [{"00000902": {"vr": "LO", "Value": [comment]}} for comment in comments]
-    body = orjson.dumps({"00741048": {"vr": "SQ", "Value": items}})
+    body = orjson.dumps(data_set({tags.FAILED_ATTRIBUTES_SEQUENCE: failed_attributes(comments)}))
     return Response(body, status_code=HTTPStatus.BAD_REQUEST, media_type="application/json")

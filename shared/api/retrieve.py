@@ -56,7 +56,7 @@ async def get_metadata(call: Call) -> Response:
     headers = {"ETag": found.etag()}
     if is_current(call.header("if-none-match"), headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return streamed(retrieve.metadata(account, found), media_type, headers)
+    return streamed(await primed(retrieve.metadata(account, found)), media_type, headers)
 
 
 async def get_frames(call: Call) -> Response:

@@ -25,7 +25,7 @@ def search_at(level: Level) -> Callable[[Call], Awaitable[Response]]:
         media_type = json_media_type(accept(call), accept_query(call))
         study, series, _ = identifiers(call)
         parameters = [
-            (name, value) for name, value in call.request.query_params.multi_items() if name not in _NO_FILTERS
+            (name, value) for name, value in call.request.query_params.multi_items() if name.lower() not in _NO_FILTERS
         ]
         query = parse(Query(level, study or None, series), parameters)
         account = await storage()

@@ -1,18 +1,19 @@
 """STOW-RS: `POST studies` and `POST studies/{study}`."""
 
 from http import HTTPStatus
-from typing import Any
 
 import orjson
 from fastapi import Response
 
 from shared.api.requests import accept
+from shared.dicom import tags
 from shared.dicom.identifiers import check_uid
 from shared.services import partitions
 from shared.services.receive import Received
 from shared.services.service import settings, storage
 from shared.services.store import StoreResult, store
 from shared.web.body import dicom_files
+from shared.web.data_sets import Element, data_set, element, failed_attributes
 from shared.web.negotiation import store_response_media_type
 from shared.web.responses import dicom_json
 from shared.web.routing import Call
@@ -20,9 +21,9 @@ from shared.web.routing import Call
 
 async def post_instances(call: Call) -> Response:
     """Stores the instances of the body (STOW-1, STOW-2)."""
-    store_response_media_type(accept(call))
-    study = check_uid(call.path("study"), "StudyInstanceUID") if "study" in call.request.path_params else None
     files = dicom_files(call.request, settings.max_request_bytes)
+    media_type = store_response_media_type(accept(call))
+    study = check_uid(call.path("study"), "StudyInstanceUID") if "study" in call.request.path_params else None
     account = await storage()
     partition = await partitions.create(account, call.partition)
     result = await store(account, settings, files, partition, study)
@@ -32,7 +33,7 @@ async def post_instances(call: Call) -> Response:
     if any(item.multiple_values for item in result.stored):
         text = "One or more indexed Dicom tag(s) have multiple values, only first value is indexed."
         headers["Warning"] = f'299 {call.request.url.hostname}: "{text}"'
-    return dicom_json(orjson.dumps(_dataset(call, result, study)), _status(result), headers)
+    return dicom_json(orjson.dumps(_response(call, result, study)), media_type, _status(result), headers)
 
 
 def _status(result: StoreResult) -> HTTPStatus:
@@ -44,45 +45,40 @@ def _status(result: StoreResult) -> HTTPStatus:
     return HTTPStatus.OK
 
 
-def _dataset(call: Call, result: StoreResult, study: str | None) -> dict[str, Any]:
+def _response(call: Call, result: StoreResult, study: str | None) -> dict[str, Element]:
     """PS3.18 10.5.3.2, STOW-120 to STOW-125."""
-    dataset: dict[str, Any] = {}
+    elements: dict[int, Element] = {}
     if study and result.stored:
-        dataset["00081190"] = _element("UR", f"{call.base_url}/studies/{study}")
+        elements[tags.RETRIEVE_URL] = element("UR", f"{call.base_url}/studies/{study}")
     if result.failed:
-        dataset["00081198"] = {"vr": "SQ", "Value": [_failed(item) for item in result.failed]}
+        elements[tags.FAILED_SOP_SEQUENCE] = element("SQ", *map(_failed, result.failed))
     if result.stored:
-        dataset["00081199"] = {"vr": "SQ", "Value": [_stored(call, item) for item in result.stored]}
-    return dataset
+        elements[tags.REFERENCED_SOP_SEQUENCE] = element("SQ", *(_stored(call, item) for item in result.stored))
+    return data_set(elements)
 
 
-def _stored(call: Call, item: Received) -> dict[str, Any]:
+def _stored(call: Call, item: Received) -> dict[str, Element]:
+    """STOW-123; FailedAttributesSequence is there also when it is empty (STOW-92)."""
     assert item.row is not None
     path = f"studies/{item.study}/series/{item.row.series}/instances/{item.sop_instance}"
-    dataset = _references(item) | {"00081190": _element("UR", f"{call.base_url}/{path}")}
+    elements = _references(item)
+    elements[tags.RETRIEVE_URL] = element("UR", f"{call.base_url}/{path}")
+    elements[tags.FAILED_ATTRIBUTES_SEQUENCE] = failed_attributes(item.comments)
     if item.warning:
-        dataset["00081196"] = _element("US", item.warning)
-    return dataset | {"00741048": _failed_attributes(item.comments)}
+        elements[tags.WARNING_REASON] = element("US", item.warning)
+    return data_set(elements)
 
 
-def _failed(item: Received) -> dict[str, Any]:
-    dataset = _references(item) | {"00081197": _element("US", item.failure)}
+def _failed(item: Received) -> dict[str, Element]:
+    """STOW-124."""
+    elements = _references(item)
+    elements[tags.FAILURE_REASON] = element("US", item.failure)
     if item.comments:
-        dataset["00741048"] = _failed_attributes(item.comments)
-    return dataset
+        elements[tags.FAILED_ATTRIBUTES_SEQUENCE] = failed_attributes(item.comments)
+    return data_set(elements)
 
 
-def _references(item: Received) -> dict[str, Any]:
+def _references(item: Received) -> dict[int, Element]:
     """The instance that the item is about, as far as it could be read."""
-    known = {"00081150": item.sop_class, "00081155": item.sop_instance}
-    return {tag: _element("UI", uid) for tag, uid in known.items() if uid}
-
-
-def _failed_attributes(comments: list[str]) -> dict[str, Any]:
-    """STOW-92, STOW-93: there also when it is empty."""
-    items = [{"00000902": _element("LO", comment)} for comment in comments]
-    return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
-
-
-def _element(vr: str, value: object) -> dict[str, Any]:
-    return {"vr": vr, "Value": [value]}
+    known = {tags.REFERENCED_SOP_CLASS_UID: item.sop_class, tags.REFERENCED_SOP_INSTANCE_UID: item.sop_instance}
+    return {tag: element("UI", uid) for tag, uid in known.items() if uid}

@@ -27,34 +27,34 @@ class Attribute:
     @property
     def key(self) -> str:
         """The attribute's name in DICOM JSON."""
-        return f"{self.tag:08X}"
+        return tags.key(self.tag)
 
     @property
     def keyword(self) -> str:
         return tags.keyword_of(self.tag)
 
 
-STUDY_INSTANCE_UID = Attribute(0x0020000D, "UI", Level.STUDY)
-MODALITIES_IN_STUDY = Attribute(0x00080061, "CS", Level.STUDY)
-SERIES_INSTANCE_UID = Attribute(0x0020000E, "UI", Level.SERIES)
-MODALITY = Attribute(0x00080060, "CS", Level.SERIES)
-SOP_INSTANCE_UID = Attribute(0x00080018, "UI", Level.INSTANCE)
+STUDY_INSTANCE_UID = Attribute(tags.STUDY_INSTANCE_UID, "UI", Level.STUDY)
+MODALITIES_IN_STUDY = Attribute(tags.MODALITIES_IN_STUDY, "CS", Level.STUDY)
+SERIES_INSTANCE_UID = Attribute(tags.SERIES_INSTANCE_UID, "UI", Level.SERIES)
+MODALITY = Attribute(tags.MODALITY, "CS", Level.SERIES)
+SOP_INSTANCE_UID = Attribute(tags.SOP_INSTANCE_UID, "UI", Level.INSTANCE)
 
 STUDY_ATTRIBUTES = (
-    Attribute(0x00100010, "PN", Level.STUDY),
-    Attribute(0x00100020, "LO", Level.STUDY),
-    Attribute(0x00100030, "DA", Level.STUDY),
-    Attribute(0x00080050, "SH", Level.STUDY),
-    Attribute(0x00080090, "PN", Level.STUDY),
-    Attribute(0x00080020, "DA", Level.STUDY),
-    Attribute(0x00081030, "LO", Level.STUDY),
+    Attribute(tags.PATIENT_NAME, "PN", Level.STUDY),
+    Attribute(tags.PATIENT_ID, "LO", Level.STUDY),
+    Attribute(tags.PATIENT_BIRTH_DATE, "DA", Level.STUDY),
+    Attribute(tags.ACCESSION_NUMBER, "SH", Level.STUDY),
+    Attribute(tags.REFERRING_PHYSICIAN_NAME, "PN", Level.STUDY),
+    Attribute(tags.STUDY_DATE, "DA", Level.STUDY),
+    Attribute(tags.STUDY_DESCRIPTION, "LO", Level.STUDY),
 )
 """What the index row of a study holds besides its UID (QIDO-110); MODALITIES_IN_STUDY is derived from its series."""
 
 SERIES_ATTRIBUTES = (
     MODALITY,
-    Attribute(0x00400244, "DA", Level.SERIES),
-    Attribute(0x00081090, "LO", Level.SERIES),
+    Attribute(tags.PERFORMED_PROCEDURE_STEP_START_DATE, "DA", Level.SERIES),
+    Attribute(tags.MANUFACTURER_MODEL_NAME, "LO", Level.SERIES),
 )
 """What the index row of a series holds besides its UID (QIDO-110)."""
 

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import replace
 
-from shared.dicom import dicom_json
+from shared.dicom import dicom_json, tags
 from shared.dicom.change_set import Changes
 from shared.dicom.searchable import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES
 from shared.errors import NotFound, Unavailable
@@ -119,7 +119,7 @@ async def _without(
                 instances=len(members),
                 version=newest.version,
                 newest=newest.sop_instance,
-                number=integer(lines, "00200011"),
+                number=integer(lines, tags.SERIES_NUMBER),
                 summary=latest({}, summary_of(lines, SERIES_ATTRIBUTES)),
             )
     if not left:

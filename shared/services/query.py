@@ -163,7 +163,7 @@ def _typed(attribute: Attribute, given: list[str], fuzzy: bool) -> Condition:
         return _temporal(attribute, first)
     if attribute.vr in _NUMBER_VRS:
         return _numeric(attribute, first)
-    if attribute.vr == "PN" and fuzzy:
+    if attribute.vr == "PN" and fuzzy and not any(character in first for character in "*?"):
         return _fuzzy(attribute, first)
     wanted = tuple(dict.fromkeys(fold(value, attribute.vr) for value in given))
     if attribute.vr in _WILDCARD_VRS and any(character in value for value in wanted for character in "*?"):

@@ -57,7 +57,6 @@ async def receive(
     """
     blob = keys.blob_name(request, number)
     scanner: HeadScanner | None = HeadScanner()
-    failure = ""
     length = 0
     async with _BlockStager(wire, blob) as stager:
         async for chunk in chunks:
@@ -68,18 +67,16 @@ async def receive(
                 continue
             try:
                 scanner.feed(chunk)
-            except InvalidDicom as error:
-                scanner, failure = None, error.detail
+            except InvalidDicom:
+                scanner = None
                 continue
             await stager.write(chunk)
-        scan = None
-        if scanner is not None:
-            try:
-                scan = scanner.finish()
-            except InvalidDicom as error:
-                failure = error.detail
+        try:
+            scan = scanner.finish() if scanner else None
+        except InvalidDicom:
+            scan = None
         if scan is None:
-            return Received(failure=INVALID_DICOM, comments=[f"DICOM100: {failure}"] if failure else [])
+            return Received(failure=INVALID_DICOM)
         data, blocks = await stager.finish()
     if scan.head_length > _LARGE_HEAD:
         received = await asyncio.to_thread(_describe, scan, study, request, blob)
@@ -129,7 +126,7 @@ def _describe(scan: ScannedFile, study: str | None, request: str, blob: str) -> 
         blob=blob,
         sop_class=received.sop_class,
         length=scan.length,
-        number=integer(lines, "00200013"),
+        number=integer(lines, tags.INSTANCE_NUMBER),
         layout=HeadLayout.of(scan),
         frames=index.to_bytes() if index else b"",
         metadata=metadata,
@@ -137,7 +134,7 @@ def _describe(scan: ScannedFile, study: str | None, request: str, blob: str) -> 
     received.row = row if row.fits() else replace(row, metadata_blob=f"{row.blob}.json")
     received.study_summary = summary_of(lines, STUDY_ATTRIBUTES)
     received.series_summary = summary_of(lines, SERIES_ATTRIBUTES)
-    received.series_number = integer(lines, "00200011")
+    received.series_number = integer(lines, tags.SERIES_NUMBER)
     return received
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.dicom import tags
 from shared.dicom.searchable import (
     MODALITIES_IN_STUDY,
     SERIES_ATTRIBUTES,
@@ -43,12 +44,7 @@ _ALL = {
 }  # fmt: skip
 """QIDO-97; together with the defaults of the level (D-42)."""
 
-_AVAILABLE_TRANSFER_SYNTAX = 0x00083002
-_RETRIEVE_URL = 0x00081190
-_SERIES_OF_STUDY = 0x00201206
-_INSTANCES_OF_STUDY = 0x00201208
-_INSTANCES_OF_SERIES = 0x00201209
-_INDEXED = frozenset({*_DEFAULTS[Level.STUDY], *_DEFAULTS[Level.SERIES], MODALITIES_IN_STUDY.tag, _RETRIEVE_URL})
+_INDEXED = frozenset({*_DEFAULTS[Level.STUDY], *_DEFAULTS[Level.SERIES], MODALITIES_IN_STUDY.tag, tags.RETRIEVE_URL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +88,7 @@ def wanted_tags(query: Query) -> set[int]:
 
 def result(query: Query, found: Found, base_url: str) -> bytes:
     """One DICOM JSON object: from the metadata, and from the index where the index has the attribute (QIDO-114)."""
-    wanted = {f"{tag:08X}" for tag in wanted_tags(query)}
+    wanted = {tags.key(tag) for tag in wanted_tags(query)}
     elements: dict[str, str] = {}
     for key, line in (found.metadata or {}).items():
         if key in wanted:
@@ -117,13 +113,13 @@ def _index(query: Query, found: Found, base_url: str) -> dict[str, Any]:
         known[SOP_INSTANCE_UID.key] = _uid(found.row.sop_instance)
         url += f"/instances/{found.row.sop_instance}"
     if found.row:
-        known[f"{_AVAILABLE_TRANSFER_SYNTAX:08X}"] = _uid(found.row.layout.transfer_syntax)
+        known[tags.key(tags.AVAILABLE_TRANSFER_SYNTAX_UID)] = _uid(found.row.layout.transfer_syntax)
     if found.head and found.head.study:
-        known[f"{_SERIES_OF_STUDY:08X}"] = _count(found.head.study.series)
-        known[f"{_INSTANCES_OF_STUDY:08X}"] = _count(found.head.study.instances)
+        known[tags.key(tags.NUMBER_OF_STUDY_RELATED_SERIES)] = _count(found.head.study.series)
+        known[tags.key(tags.NUMBER_OF_STUDY_RELATED_INSTANCES)] = _count(found.head.study.instances)
         if found.series in found.head.series:
-            known[f"{_INSTANCES_OF_SERIES:08X}"] = _count(found.head.series[found.series].instances)
-    known[f"{_RETRIEVE_URL:08X}"] = {"vr": "UR", "Value": [url]}
+            known[tags.key(tags.NUMBER_OF_SERIES_RELATED_INSTANCES)] = _count(found.head.series[found.series].instances)
+    known[tags.key(tags.RETRIEVE_URL)] = {"vr": "UR", "Value": [url]}
     return known
 
 

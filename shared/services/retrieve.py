@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -103,12 +104,9 @@ async def metadata(storage: Storage, resource: Resource) -> AsyncIterator[bytes]
 
 def parse_frames(text: str) -> list[int]:
     """The frame numbers of a comma list; raises BadRequest (WADO-60)."""
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise BadRequest(
-            "The specified frames value is not valid. The frames must be integers separated by commas."
-        ) from None
+    if not re.fullmatch(r"-?[0-9]{1,18}(,-?[0-9]{1,18})*", text):
+        raise BadRequest("The specified frames value is not valid. The frames must be integers separated by commas.")
+    numbers = [int(part) for part in text.split(",")]
     if min(numbers) <= 0:
         raise BadRequest(
             "The specified frames value is not valid. At least one frame must be present, "

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from shared.dicom import dicom_json
+from shared.dicom import dicom_json, tags
 from shared.dicom.searchable import SEARCHABLE, SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, Level
 from shared.services.metadata import latest_metadata
 from shared.services.query import Condition, Query
@@ -26,15 +26,15 @@ from shared.storage.storage import Storage
 _ENTRIES_AT_ONCE = 200
 
 _SELECTIVE_FIRST = (
-    "0020000D",
-    "00080018",
-    "0020000E",
-    "00080050",
-    "00100020",
-    "00100010",
-    "00080090",
-    "00080020",
-    "00100030",
+    tags.STUDY_INSTANCE_UID,
+    tags.SOP_INSTANCE_UID,
+    tags.SERIES_INSTANCE_UID,
+    tags.ACCESSION_NUMBER,
+    tags.PATIENT_ID,
+    tags.PATIENT_NAME,
+    tags.REFERRING_PHYSICIAN_NAME,
+    tags.STUDY_DATE,
+    tags.PATIENT_BIRTH_DATE,
 )
 
 
@@ -121,8 +121,8 @@ class _Finder:
         """The condition to start from: a short list of equal values before ranges and prefixes."""
 
         def cost(condition: Condition) -> tuple[int, int]:
-            key = condition.attribute.key
-            order = _SELECTIVE_FIRST.index(key) if key in _SELECTIVE_FIRST else len(_SELECTIVE_FIRST)
+            tag = condition.attribute.tag
+            order = _SELECTIVE_FIRST.index(tag) if tag in _SELECTIVE_FIRST else len(_SELECTIVE_FIRST)
             return (0 if condition.equal else 1 if condition.word else 2, order)
 
         usable = [item for item in self.query.conditions if item.equal or item.word or item.prefix or item.between]
@@ -249,7 +249,7 @@ class _Finder:
 
     def _accepts_metadata(self, found: Found, level: Level) -> bool:
         lines = found.metadata or {}
-        return all(item.accepts(element(lines, item.attribute.key)) for item in self._of_metadata(level))
+        return all(item.accepts(element(lines, item.attribute.tag)) for item in self._of_metadata(level))
 
 
 def _study(study: str, head: StudyHead) -> Found | None:

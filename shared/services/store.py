@@ -93,7 +93,8 @@ class _StoreRequest:
         key = keys.study_partition(self._partition, received.study)
         identity = (key, received.row.row_key)
         if identity in self._known:
-            received.failure = ALREADY_EXISTS
+            received.data = None
+            _refuse(received)
             return
         self._known.add(identity)
         if key not in self._intent.studies or self._silent():
@@ -140,7 +141,7 @@ class _StoreRequest:
 
     async def _remove_duplicates(self, committed: Committed) -> None:
         for item in committed.duplicates:
-            item.failure, item.warning, item.comments = ALREADY_EXISTS, None, []
+            _refuse(item)
             assert item.row is not None
             await self._storage.wire.delete_blob(item.row.blob)
             if item.row.metadata_blob:
@@ -167,6 +168,11 @@ class _StoreRequest:
 
     def _silent(self) -> bool:
         return time.time_ns() // 1000 - self._intent.touched > _HEARTBEAT_SECONDS * 1_000_000
+
+
+def _refuse(item: Received) -> None:
+    """STOW-100, STOW-102; STOW-124: what validation found is of no interest then."""
+    item.failure, item.warning, item.comments = ALREADY_EXISTS, None, []
 
 
 def created(key: str, row: InstanceRow) -> Change:

@@ -5,24 +5,29 @@ from collections.abc import AsyncIterator
 from fastapi import Request
 
 from shared.errors import PayloadTooLarge, UnsupportedMediaType
-from shared.web.multipart import Event, MultipartReader, PartBegin, PartData, PartEnd, parse_content_type
+from shared.web.multipart import Event, Multipart, MultipartReader, PartBegin, PartData, PartEnd, parse_content_type
 
 DICOM = "application/dicom"
 
 
-async def dicom_files(request: Request, max_bytes: int) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Yields the chunks of one file after the other. The chunks of a file must be read before the next file."""
+def dicom_files(request: Request, max_bytes: int) -> AsyncIterator[AsyncIterator[bytes]]:
+    """The chunks of one file after the other. The chunks of a file must be read before the next file.
+
+    Raises at once what the headers give reason for (STOW-6): UnsupportedMediaType, BadRequest, PayloadTooLarge.
+    """
+    content_type = request.headers.get("content-type", "")
+    multipart = None if content_type.split(";")[0].strip().lower() == DICOM else parse_content_type(content_type)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
-    content_type = request.headers.get("content-type", "")
-    chunks = _limited(request.stream(), max_bytes)
-    if content_type.split(";")[0].strip().lower() == DICOM:
+    return _files(_limited(request.stream(), max_bytes), multipart)
+
+
+async def _files(chunks: AsyncIterator[bytes], multipart: Multipart | None) -> AsyncIterator[AsyncIterator[bytes]]:
+    if multipart is None:
         yield chunks
         return
-    multipart = parse_content_type(content_type)
-    reader = MultipartReader(multipart.boundary)
-    parts = _Parts(reader, chunks, multipart.type)
+    parts = _Parts(MultipartReader(multipart.boundary), chunks, multipart.type)
     while await parts.begin():
         yield parts.chunks()
 

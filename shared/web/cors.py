@@ -22,7 +22,7 @@ def allow(request: Request, response: Response) -> None:
     if origin and _allowed(request, origin):
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = EXPOSED
-        response.headers["Vary"] = "Origin"
+        response.headers.add_vary_header("Origin")
 
 
 def preflight(request: Request, methods: str) -> dict[str, str]:

@@ -7,19 +7,12 @@ from http import HTTPStatus
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-DICOM_JSON = "application/dicom+json"
-
 _GZIP_FROM_BYTES = 1024
 
 
-class DicomJsonResponse(Response):
+def dicom_json(body: bytes, media_type: str, status: HTTPStatus, headers: Mapping[str, str]) -> Response:
     """DICOM JSON; its media type never has a parameter (D-7)."""
-
-    media_type = DICOM_JSON
-
-
-def dicom_json(body: bytes, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Response:
-    return DicomJsonResponse(body, status_code=status.value, headers=dict(headers or {}))
+    return Response(body, status_code=status.value, headers=dict(headers), media_type=media_type)
 
 
 def json_array(request: Request, objects: list[bytes], media_type: str) -> Response:
@@ -46,16 +39,21 @@ def streamed(chunks: AsyncIterator[bytes], media_type: str, headers: Mapping[str
 
 async def primed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The same chunks, the first of which has arrived: what fails before it can still become a status."""
-    first = await anext(chunks, b"")
+    return _Primed(await anext(chunks, b""), chunks)
 
-    async def resume() -> AsyncIterator[bytes]:
-        try:
-            yield first
-            async for chunk in chunks:
-                yield chunk
-        finally:
-            close = getattr(chunks, "aclose", None)
-            if close:
-                await close()
 
-    return resume()
+class _Primed(AsyncIterator[bytes]):
+    """No generator: closing one that has not begun would not close `rest`."""
+
+    def __init__(self, first: bytes, rest: AsyncIterator[bytes]) -> None:
+        self._first: bytes | None = first
+        self._rest = rest
+
+    async def __anext__(self) -> bytes:
+        first, self._first = self._first, None
+        return await anext(self._rest) if first is None else first
+
+    async def aclose(self) -> None:
+        close = getattr(self._rest, "aclose", None)
+        if close:
+            await close()

@@ -98,8 +98,10 @@ async def _answer(request: Request, handlers: Handlers, durable: df.DurableOrche
         close = getattr(response.body_iterator, "aclose", None)
         if close:
             await close()
-        headers = dict(response.headers)
-        return Response(status_code=response.status_code, headers=headers)
+        head = Response(status_code=response.status_code)
+        del head.headers["Content-Length"]
+        head.headers.update(response.headers)
+        return head
     return response
 
 

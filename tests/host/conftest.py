@@ -21,7 +21,9 @@ NO_STORAGE = {name: value for name, value in os.environ.items() if not name.star
 class SampleHost:
     """`python -m devhost` with an app of the given source; `files` are other files of the app's folder."""
 
-    def __init__(self, folder: Path, source: str, *arguments: str, files: dict[str, str] | None = None, **environment: str):
+    def __init__(
+        self, folder: Path, source: str, *arguments: str, files: dict[str, str] | None = None, **environment: str
+    ):
         self.app, self.data = folder / "app", folder / "data"
         self.app.mkdir(exist_ok=True)
         for name, text in {"function_app.py": source, **(files or {})}.items():

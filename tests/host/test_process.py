@@ -66,13 +66,16 @@ def test_host_that_is_given_a_storage_account_starts_no_azurite(tmp_path: Path) 
 def test_azurite_saves_and_ends_with_its_host_even_when_that_is_killed(tmp_path: Path) -> None:
     ports: list[int] = []
     for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 0)):
-        host = SampleHost(tmp_path, APP).wait_until_up()
-        ports += azurite_ports(host)
-        if number == signal.SIGKILL:
-            host.call("PUT", "/api/blobs/a").raise_for_status()
-        # The second host waits until the first one's Azurite has let go of the folder.
-        assert host.get("/api/blobs/a") == "kept"
-        assert host.end(number) == code
+        host = SampleHost(tmp_path, APP)
+        try:
+            # The second host waits until the first one's Azurite has let go of the folder.
+            ports += azurite_ports(host.wait_until_up())
+            if number == signal.SIGKILL:
+                host.call("PUT", "/api/blobs/a").raise_for_status()
+            assert host.get("/api/blobs/a") == "kept"
+            assert host.end(number) == code
+        finally:
+            host.end(signal.SIGKILL)
     assert not any(is_open(port) for port in ports)
 
 

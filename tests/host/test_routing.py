@@ -38,7 +38,9 @@ def test_order_of_registration_does_not_matter(names: list[str]) -> None:
 
 
 def test_method_is_part_of_the_match() -> None:
-    router = Router([function("a", "{x}", "post"), function("b", "{y}", "GET", "DELETE"), function("c", "only/{z}")], "")
+    router = Router(
+        [function("a", "{x}", "post"), function("b", "{y}", "GET", "DELETE"), function("c", "only/{z}")], ""
+    )
     assert match(router, "/1", "POST") == ("a", {"x": "1"})
     assert match(router, "/1", "GET") == ("b", {"y": "1"})
     assert match(router, "/1", "PUT") is None
@@ -133,5 +135,5 @@ def test_constraint_of_an_optional_parameter_that_is_absent() -> None:
 
 @pytest.mark.parametrize("template", ["{x:unknown}", "{x:length}", "{x}/{x}", "{x", "a{x?}b", "{x:regex(^a{{1}}$)}"])
 def test_template_that_is_not_understood_is_refused(template: str) -> None:
-    with pytest.raises(ValueError, match="The route .* of the function 'f' is wrong"):
+    with pytest.raises(ValueError, match=r"The route .* of the function 'f' is wrong"):
         Router([function("f", template)], "")

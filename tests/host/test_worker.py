@@ -80,7 +80,7 @@ def host(start: Start) -> SampleHost:
 
 def run(host: SampleHost, name: str, input: Any) -> dict[str, Any]:
     """Starts an orchestration, and returns its status when it has ended."""
-    urls = host.call("POST", f"/api/orchestrators/{name}", json=input).json()
+    urls = host.call("POST", f"/api/orchestrators/{name}", data=json.dumps(input)).json()
     assert urls["statusQueryGetUri"].startswith(f"{host.url}/runtime/webhooks/durabletask/instances/{urls['id']}")
     path = urls["statusQueryGetUri"].removeprefix(host.url)
     response = host.eventually(lambda: r if (r := host.call("GET", path)).status_code == 200 else None)
