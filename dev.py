@@ -200,11 +200,14 @@ def start_host(port: int | None, data: Path, *, quiet: bool) -> tuple[subprocess
     print(f"Starting the service at {url}", flush=True)
     host = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, start_new_session=True)
     deadline = time.monotonic() + START_SECONDS
-    while not answers(f"{url}/health/check"):
-        if host.poll() is not None or time.monotonic() > deadline:
-            stop_host(host)
-            raise SystemExit("The service did not start.")
-        time.sleep(0.1)
+    try:
+        while not answers(f"{url}/health/check"):
+            if host.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit("The service did not start.")
+            time.sleep(0.1)
+    except BaseException:  # also Ctrl-C: nothing may be left running
+        stop_host(host)
+        raise
     return host, url
 
 
@@ -240,6 +243,9 @@ def answers(url: str) -> bool:
 
 
 if __name__ == "__main__":
+    for ending in ("SIGTERM", "SIGHUP"):  # like Ctrl-C: what was started is stopped first
+        if hasattr(signal, ending):
+            signal.signal(getattr(signal, ending), signal.default_int_handler)
     try:
         sys.exit(main())
     except KeyboardInterrupt:

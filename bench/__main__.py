@@ -1,7 +1,8 @@
 """`python -m bench`: all benchmarks. Each is a module of this package and can be run alone."""
 
-import asyncio
+from bench import service, wire
 
-from bench import service
-
-asyncio.run(service.main())
+print("The operations of the service, each per item")
+service.main()
+print("\nThe lean storage client beside the SDKs, milliseconds an operation")
+wire.main()

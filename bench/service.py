@@ -33,7 +33,11 @@ INSTANCES = 200
 NAME = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "New^Name"}]}}
 
 
-async def main() -> None:
+def main() -> None:
+    asyncio.run(run())
+
+
+async def run() -> None:
     with tempfile.TemporaryDirectory(prefix="dicom-bench-") as folder:
         azurite = Azurite.start(Path(folder))
         try:
@@ -126,4 +130,4 @@ async def chunks(data: bytes) -> AsyncIterator[bytes]:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -15,7 +15,7 @@ from shared.storage.storage import Storage
 from shared.web import multipart, representations
 from shared.web.conditional import is_current
 from shared.web.negotiation import choose, json_media_type, negotiate
-from shared.web.responses import primed, streamed
+from shared.web.responses import json_stream, primed, streamed
 from shared.web.routing import Call
 
 _NOT_TRANSCODED = "The specified transcoding is not supported. Use transfer-syntax=* to retrieve instances as stored."
@@ -56,7 +56,7 @@ async def get_metadata(call: Call) -> Response:
     headers = {"ETag": found.etag()}
     if is_current(call.header("if-none-match"), headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return streamed(await primed(retrieve.metadata(account, found)), media_type, headers)
+    return await json_stream(call.request, retrieve.metadata(account, found), media_type, headers)
 
 
 async def get_frames(call: Call) -> Response:

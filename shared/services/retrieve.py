@@ -104,7 +104,7 @@ async def metadata(storage: Storage, resource: Resource) -> AsyncIterator[bytes]
 
 def parse_frames(text: str) -> list[int]:
     """The frame numbers of a comma list; raises BadRequest (WADO-60)."""
-    if not re.fullmatch(r"-?[0-9]{1,18}(,-?[0-9]{1,18})*", text):
+    if not re.fullmatch(r" *-?[0-9]{1,18} *(, *-?[0-9]{1,18} *)*", text):
         raise BadRequest("The specified frames value is not valid. The frames must be integers separated by commas.")
     numbers = [int(part) for part in text.split(",")]
     if min(numbers) <= 0:

@@ -1,6 +1,7 @@
 """The kinds of bodies that the service answers with."""
 
 import gzip
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 
@@ -23,6 +24,24 @@ def json_array(request: Request, objects: list[bytes], media_type: str) -> Respo
         response = Response(gzip.compress(body, 1), headers={"Content-Encoding": "gzip", "Vary": "Accept-Encoding"})
     response.headers["Content-Type"] = media_type
     return response
+
+
+async def json_stream(
+    request: Request, chunks: AsyncIterator[bytes], media_type: str, headers: Mapping[str, str]
+) -> Response:
+    """JSON text that is sent while it is made, compressed if the client accepts that (CL-9)."""
+    compressed = accepts_gzip(request)
+    encoding = {"Content-Encoding": "gzip"} if compressed else {}
+    body = await primed(_gzipped(chunks) if compressed else chunks)
+    return streamed(body, media_type, {**headers, **encoding, "Vary": "Accept-Encoding"})
+
+
+async def _gzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    compressor = zlib.compressobj(1, wbits=31)
+    async for chunk in chunks:
+        if compressed := compressor.compress(chunk):
+            yield compressed
+    yield compressor.flush()
 
 
 def accepts_gzip(request: Request) -> bool:

@@ -26,6 +26,13 @@ from shared.web.problems import answer_to, problem
 VERSION = "v2"
 SUPPORTED_VERSIONS = "2"
 
+_SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Content-Security-Policy": "frame-src 'self';",
+}
+"""HDR-16."""
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -93,6 +100,7 @@ async def _answer(request: Request, handlers: Handlers, durable: df.DurableOrche
     response = await _respond(request, handlers, durable)
     response.headers["x-ms-request-id"] = uuid.uuid4().hex
     response.headers["api-supported-versions"] = SUPPORTED_VERSIONS
+    response.headers.update(_SECURITY_HEADERS)
     cors.allow(request, response)
     if request.method == "HEAD" and isinstance(response, StreamingResponse):
         close = getattr(response.body_iterator, "aclose", None)

@@ -1,8 +1,9 @@
 """The host as a process: how it starts and ends, and what becomes of its Azurite."""
 
-import re
+import os
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,14 @@ def test_signal_ends_the_host_with_success(start: Start) -> None:
         assert host.errors == ""
 
 
+def test_signal_ends_a_host_that_is_starting(start: Start) -> None:
+    slow = "import pathlib, time\npathlib.Path('importing').touch()\ntime.sleep(20)\n" + APP
+    host = start(slow)
+    host.eventually(lambda: (host.app / "importing").exists())
+    assert host.end() == 0
+    assert (host.output, host.errors) == ("", "")
+
+
 def test_settings_of_the_app(start: Start) -> None:
     settings = '{"Values": {"A": "file", "B": "file", "AzureWebJobsStorage": "UseDevelopmentStorage=true"}}'
     host = start(APP, files={"local.settings.json": settings}, B="environment").wait_until_up()
@@ -64,19 +73,35 @@ def test_host_that_is_given_a_storage_account_starts_no_azurite(tmp_path: Path) 
 
 
 def test_azurite_saves_and_ends_with_its_host_even_when_that_is_killed(tmp_path: Path) -> None:
-    ports: list[int] = []
-    for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 0)):
-        host = SampleHost(tmp_path, APP)
+    azurites, stored = [], []
+    for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGTERM):
+        host = SampleHost(tmp_path, APP).wait_until_up()
         try:
-            # The second host waits until the first one's Azurite has let go of the folder.
-            ports += azurite_ports(host.wait_until_up())
-            if number == signal.SIGKILL:
-                host.call("PUT", "/api/blobs/a").raise_for_status()
-            assert host.get("/api/blobs/a") == "kept"
-            assert host.end(number) == code
+            azurites.append(azurite_of(host))
+            assert [host.get(f"/api/blobs/{name}") for name in stored] == ["kept"] * len(stored)
+            stored.append(f"blob{len(stored)}")
+            host.call("PUT", f"/api/blobs/{stored[-1]}").raise_for_status()
+            assert host.end(number) == (0 if number == signal.SIGTERM else -number)
         finally:
             host.end(signal.SIGKILL)
-    assert not any(is_open(port) for port in ports)
+    assert not any(is_running(azurite) for azurite in azurites)
+
+
+def test_host_waits_until_the_azurite_of_a_killed_one_has_let_go_of_the_data(tmp_path: Path) -> None:
+    first = SampleHost(tmp_path, APP).wait_until_up()
+    azurite = azurite_of(first)
+    os.kill(azurite, signal.SIGSTOP)
+    first.end(signal.SIGKILL)
+    second = SampleHost(tmp_path, APP)
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.process.wait(3)
+        assert second.output == ""
+        os.kill(azurite, signal.SIGCONT)
+        second.wait_until_up()
+        assert second.end() == 0
+    finally:
+        second.end(signal.SIGKILL)
 
 
 def test_taken_port_is_refused(start: Start) -> None:
@@ -100,12 +125,14 @@ def test_address_that_others_reach_when_asked_for(start: Start) -> None:
     assert host.get("/api/settings/A") is None
 
 
-def azurite_ports(host: SampleHost) -> list[int]:
-    found = re.search(r"^Azurite +ports ([\d, ]+)", host.output, re.MULTILINE)
-    assert found
-    return [int(port) for port in found[1].split(", ")]
+def azurite_of(host: SampleHost) -> int:
+    """The id of the process that the host has started."""
+    return int(subprocess.check_output(["pgrep", "-P", str(host.process.pid)]))
 
 
-def is_open(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def is_running(process: int) -> bool:
+    """Also false for one that has ended but whose end nobody has taken note of (a zombie)."""
+    state = subprocess.run(
+        ["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False
+    ).stdout
+    return bool(state) and not state.startswith("Z")

@@ -118,6 +118,25 @@ async def test_a_storage_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> N
     assert (error.value.status, error.value.code) == (0, "Unreachable")
 
 
+async def test_no_compressed_answer_is_asked_for() -> None:
+    """The wire would not understand one."""
+    heads: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        endpoint = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/acme"
+        wire = Wire.open(StorageAccount("acme", endpoint, endpoint, "a2V5"))
+        with pytest.raises(StorageError, match="403"):
+            await wire.get_entity("table", "p", "r")
+        await wire.close()
+    assert b"accept-encoding" not in heads[0].lower()
+
+
 async def test_a_storage_that_is_silent(proxy: StorageProxy, table: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def keep_silent(exchange: Exchange) -> None:
         await asyncio.sleep(1)

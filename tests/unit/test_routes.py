@@ -1,0 +1,39 @@
+"""The Functions host tries routes in the order of function names; literals have no precedence over parameters."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations, zip_longest
+
+import function_app
+
+PARAMETER = re.compile(r"\{[^}]*\}")
+
+
+def routes() -> dict[str, str]:
+    """The HTTP routes of the app by function name."""
+    found: dict[str, str] = {}
+    for function in function_app.app.get_functions():
+        for binding in function.get_dict_repr()["bindings"]:
+            if binding["type"] == "httpTrigger":
+                found[function.get_function_name()] = binding["route"].lower()
+    return found
+
+
+def may_match_the_same(one: str, other: str) -> bool:
+    """Whether there is a path that fits both templates."""
+    pairs = zip_longest(one.split("/"), other.split("/"))
+    return all(a and b and (a == b or PARAMETER.search(a) or PARAMETER.search(b)) for a, b in pairs)
+
+
+def test_no_two_routes_overlap() -> None:
+    found = routes()
+    assert len(found) > 30
+    overlapping = [pair for pair in combinations(found, 2) if may_match_the_same(*(found[name] for name in pair))]
+    assert overlapping == []
+
+
+def test_the_test_sees_overlaps() -> None:
+    assert may_match_the_same("{version}/studies/{study}", "v2/studies/$bulkupdate")
+    assert not may_match_the_same("{version}/studies", "{version}/studies/{study}")
+    assert not may_match_the_same("{version}/studies/{study}", "{version}/series/{series}")
