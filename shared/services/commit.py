@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from shared.dicom.searchable import MODALITIES_IN_STUDY, MODALITY, values
 from shared.errors import Unavailable
 from shared.services.receive import Received
-from shared.storage.instances import BYTES_PER_TRANSACTION, INSTANCES_PER_TRANSACTION
+from shared.storage.instances import BYTES_PER_TRANSACTION, ROWS_PER_TRANSACTION
 from shared.storage.lookups import LookupKey, rows_of
 from shared.storage.rows import InstanceRow, Outbox, SeriesRow, StudyHead, StudyRow, Summary
 from shared.storage.storage import Storage
@@ -34,14 +34,18 @@ def batches(received: Sequence[Received]) -> list[list[Received]]:
     """The instances of one study, cut so that each part fits into one transaction."""
     parts: list[list[Received]] = [[]]
     size = 0
+    series: set[str] = set()
     for item in received:
-        assert item.row is not None
-        weight = 2048 + len(item.row.frames) * 4 // 3 + len(item.row.metadata) // 2
-        if parts[-1] and (len(parts[-1]) >= INSTANCES_PER_TRANSACTION or size + weight > BYTES_PER_TRANSACTION):
+        row = _row(item)
+        weight = 2048 + len(row.frames) * 4 // 3 + len(row.metadata) // 2
+        rows = len(parts[-1]) + 1 + len(series | {row.series})
+        if parts[-1] and (rows > ROWS_PER_TRANSACTION or size + weight > BYTES_PER_TRANSACTION):
             parts.append([])
             size = 0
+            series.clear()
         parts[-1].append(item)
         size += weight
+        series.add(row.series)
     return parts
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from shared.dicom import dicom_json, tags
@@ -53,10 +53,10 @@ async def delete(
 async def finish(storage: Storage, intent: Intent) -> None:
     """Does whatever of a delete is not done yet."""
     [key] = intent.studies
-    for start in range(0, len(intent.payload), ROWS_PER_TRANSACTION):
+    for start, end in _batches([series for series, *_ in intent.payload]):
         targets = {
             keys.instance_row(series, sop_instance): version
-            for series, sop_instance, version, _, _ in intent.payload[start : start + ROWS_PER_TRANSACTION]
+            for series, sop_instance, version, _, _ in intent.payload[start:end]
         }
         async with storage.instances.lock(key):
             before, head = await _remove_rows(storage, key, f"{intent.id}-{start:06d}", targets)
@@ -69,6 +69,15 @@ async def finish(storage: Storage, intent: Intent) -> None:
 
     await asyncio.gather(*(remove(name) for *_, blob, metadata in intent.payload for name in (blob, metadata) if name))
     await storage.intents.done(intent)
+
+
+def _batches(series: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Cuts instances, given by their series, so that each part and its series' rows fit into one transaction."""
+    start = 0
+    for end in range(1, len(series) + 1):
+        if end == len(series) or end + 1 - start + len(set(series[start : end + 1])) > ROWS_PER_TRANSACTION:
+            yield start, end
+            start = end
 
 
 async def _remove_rows(

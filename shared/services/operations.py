@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from shared.errors import Conflict, NotFound
 from shared.services.bulk_update import LOCK, TYPE
@@ -15,7 +16,7 @@ from shared.storage.wire import TransactionFailed
 type OrchestrationStatus = Callable[[str], Awaitable[str | None]]
 """Operation id -> runtime status of its orchestration, None when there is none."""
 
-_START_SECONDS = 60
+_START_SECONDS = 10
 _DEAD = {"Terminated": CANCELED, "Canceled": CANCELED, "Failed": FAILED}
 
 
@@ -54,44 +55,37 @@ async def _acquire(storage: Storage, operation_id: str, status: OrchestrationSta
                 return
             continue
         active, etag = holder
-        try:
-            row = await find(storage, active, status)
-        except NotFound:
-            row = None
-        if row is not None and row.status not in ENDED and not await _abandoned(storage, row, status):
-            raise UpdateActive(active)
+        with suppress(NotFound):
+            if (await find(storage, active, status)).status not in ENDED:
+                raise UpdateActive(active)
         if await storage.operations.acquire(LOCK, operation_id, etag):
             return
-
-
-async def _abandoned(storage: Storage, row: OperationRow, status: OrchestrationStatus) -> bool:
-    """Cancels an operation whose orchestration was never started; age only makes sure that nobody is about to."""
-    young = time.time_ns() // 1000 - row.created < _START_SECONDS * 1_000_000
-    if young or row.status != NOT_STARTED or await status(row.id) is not None:
-        return False
-    return await _end(storage, row, CANCELED)
 
 
 async def find(storage: Storage, operation_id: str, status: OrchestrationStatus) -> OperationRow:
     """The state of an operation. Raises NotFound (OPS-3).
 
-    An orchestration that was terminated or broke down cannot say so itself: then the operation ends here.
+    An orchestration that was terminated, broke down or was purged cannot say so itself: then the operation ends here.
     """
-    row = await storage.operations.get(operation_id)
-    if row is None:
-        raise NotFound("The specified operation cannot be found.")
-    if row.status not in ENDED and (ended := _DEAD.get(await status(operation_id) or "")):
-        if await _end(storage, row, ended):
+    while True:
+        row = await storage.operations.get(operation_id)
+        if row is None:
+            raise NotFound("The specified operation cannot be found.")
+        if row.status in ENDED or (ended := _ended(row, await status(operation_id))) is None:
+            return row
+        row.status = ended
+        with suppress(TransactionFailed):
+            await storage.operations.save(row)
             await storage.operations.release(LOCK, operation_id)
-        else:
-            return await find(storage, operation_id, status)
-    return row
+            return row
 
 
-async def _end(storage: Storage, row: OperationRow, status: str) -> bool:
-    row.status = status
-    try:
-        await storage.operations.save(row)
-    except TransactionFailed:
-        return False
-    return True
+def _ended(row: OperationRow, orchestration: str | None) -> str | None:
+    """How an operation has ended whose orchestration is in this state; None if it has not.
+
+    Without an orchestration it ends, too, unless the one who created it may still be about to start that.
+    """
+    if orchestration is not None:
+        return _DEAD.get(orchestration)
+    young = time.time_ns() // 1000 - row.created < _START_SECONDS * 1_000_000
+    return None if young and row.status == NOT_STARTED else CANCELED

@@ -25,6 +25,7 @@ MOST_RESULTS = 200
 DEFAULT_RESULTS = 100
 
 _WILDCARD_VRS = frozenset({"AE", "CS", "LO", "SH", "PN"})
+_NOT_SEARCHED = frozenset({"SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN"})
 _NUMBER_VRS = frozenset({"DS", "IS", "FL", "FD", "SL", "SS", "SV", "UL", "US", "UV"})
 _HINT = (
     "If the parameter is an attribute keyword, check the casing as they are case-sensitive. "
@@ -148,11 +149,7 @@ def _attribute(query: Query, name: str, tag: int) -> Attribute:
     attribute = SEARCHABLE.get(tag)
     if attribute and attribute.level in query.levels:
         return attribute
-    if (
-        not attribute
-        and query.study
-        and (vr := tags.vr_of(tag)) not in ("SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN")
-    ):
+    if not attribute and query.study and _NOT_SEARCHED.isdisjoint((vr := tags.vr_of(tag)).split(" or ")):
         return Attribute(tag, vr, query.level)
     raise BadRequest(f"Invalid query: AttributeId {name} is not queryable.  {_HINT}")
 
@@ -160,7 +157,7 @@ def _attribute(query: Query, name: str, tag: int) -> Attribute:
 def _typed(attribute: Attribute, given: list[str], fuzzy: bool) -> Condition:
     [first, *_] = given
     if attribute.vr in ("DA", "DT", "TM"):
-        return _temporal(attribute, first)
+        return _temporal(attribute, first.rstrip(" \0"))
     if attribute.vr in _NUMBER_VRS:
         return _numeric(attribute, first)
     if attribute.vr == "PN" and fuzzy and not any(character in first for character in "*?"):

@@ -12,8 +12,8 @@ from shared.storage.wire import Operation, Wire, literal
 
 TABLE = "instances"
 
-# PS3.3 has no limit, an entity group transaction holds 100 operations: what is left beside the study, its series and markers.
-INSTANCES_PER_TRANSACTION = 90
+# Instances and their series. An entity group transaction holds 100 operations; the rest is for the study and its outbox.
+ROWS_PER_TRANSACTION = 95
 BYTES_PER_TRANSACTION = 3_000_000
 
 

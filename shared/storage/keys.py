@@ -88,8 +88,11 @@ def rows_of_series(series: str) -> tuple[str, str]:
 
 
 def after(prefix: str) -> str:
-    """The smallest key that is greater than all keys that begin with `prefix`."""
-    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+    """A key that is greater than all keys that begin with `prefix`. Keys are in the order of their UTF-16 units."""
+    following = {"\ud7ff": "\U00010000", "\U0010ffff": "\ue000"}
+    if prefix.endswith("\uffff"):
+        return after(prefix[:-1])
+    return prefix[:-1] + (following.get(prefix[-1]) or chr(ord(prefix[-1]) + 1))
 
 
 def newest_first(microseconds: int) -> str:

@@ -267,6 +267,27 @@ def test_other_media_type(host: Host) -> None:
     assert response.status_code == 415
 
 
+def test_terminated_and_purged_operations_free_the_lock(host: Host) -> None:
+    """OPS-19, UPD-34: an operator can end an operation; whatever became of its orchestration, the next update can start."""
+    study, _ = study_of(host, 1)
+    for ending in ("terminate", "purge"):
+        while (
+            response := bulk_update(host, [study] * 2 + [generate_uid() for _ in range(40)], NAME)
+        ).status_code == 409:
+            finished(host, response.headers["Location"].rsplit("/", 1)[1])
+        operation = started(response)
+        while host.get(f"/v2/operations/{operation}").json()["status"] == "notStarted":
+            pass
+        instance = f"/runtime/webhooks/durabletask/instances/{operation}"
+        if ending == "terminate":
+            assert host.call("POST", f"{instance}/terminate?reason=test").status_code in (202, 410)
+        else:
+            assert host.call("DELETE", instance).status_code == 200
+        state = finished(host, operation)
+        assert state["status"] in ("canceled", "failed")
+        assert update(host, [study], NAME)["status"] == "succeeded"
+
+
 def test_unknown_operations(host: Host) -> None:
     """OPS-3, D-82."""
     assert host.get(f"/v2/operations/{uuid.uuid4()}").status_code == 404

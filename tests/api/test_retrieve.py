@@ -415,7 +415,9 @@ def test_original(host: Host) -> None:
 
 def test_large_metadata(host: Host) -> None:
     """WADO-4: more metadata than a row holds."""
-    items = [builders.item(CodeValue=generate_uid(entropy_srcs=[str(n)])[-16:], CodeMeaning="é" * 30) for n in range(40_000)]
+    items = [
+        builders.item(CodeValue=generate_uid(entropy_srcs=[str(n)])[-16:], CodeMeaning="é" * 30) for n in range(40_000)
+    ]
     file = builders.instance(rows=0, SpecificCharacterSet="ISO_IR 192", ProcedureCodeSequence=items)
     [uids] = stored(host, file)
     [metadata] = host.get(f"/v2{uids.instance_path}/metadata").json()

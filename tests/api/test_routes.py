@@ -26,8 +26,9 @@ def test_unsupported_version(host: Host, version: str, path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["studies", "studies/1.2", "changefeed", "vabc/studies", "x/changefeed", "v2", "v2/nothing", "v2/studies/1.2/nothing",
-     "v2/studies/1.2/series/1.3/nothing", "v2/partitions/p", "v2/partitions/p/changefeed", "v2/health/check", "v2/studies//series"],
+    ["studies", "studies/1.2", "changefeed", "vabc/studies", "x/changefeed", "v2", "v2/nothing",
+     "v2/studies/1.2/nothing", "v2/studies/1.2/series/1.3/nothing", "v2/partitions/p", "v2/partitions/p/changefeed",
+     "v2/health/check", "v2/studies//series"],
 )  # fmt: skip
 def test_unknown_route(host: Host, path: str) -> None:
     """VER-2, VER-3, PART-4, VER-9, CL-8."""

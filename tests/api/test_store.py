@@ -11,7 +11,7 @@ from pydicom.uid import generate_uid
 
 from devhost.azurite import Azurite
 from tests import builders
-from tests.support.dicomweb import ANY_FILE, MULTIPART, Uids, multipart, store, value
+from tests.support.dicomweb import ANY_FILE, MULTIPART, Uids, feed, multipart, store, value
 from tests.support.host import Host
 
 JSON = "application/dicom+json"
@@ -57,7 +57,9 @@ def test_study_in_url(host: Host) -> None:
     assert value(response.json(), "00081190") == f"{host.url}/v2{path}"
 
 
-@pytest.mark.parametrize("content_type", ["application/dicom", "Application/DICOM; transfer-syntax=1.2.840.10008.1.2.1"])
+@pytest.mark.parametrize(
+    "content_type", ["application/dicom", "Application/DICOM; transfer-syntax=1.2.840.10008.1.2.1"]
+)
 def test_single_part(host: Host, content_type: str) -> None:
     """STOW-13, D-14."""
     file = builders.instance()
@@ -419,3 +421,14 @@ def test_limits(small_host: Host) -> None:
     assert response.status_code == 413
     for file in [large, *several]:
         assert small_host.get(f"/v2{Uids.of(file).study_path}/metadata").status_code == 404
+
+
+def test_many_series(host: Host) -> None:
+    """STOW-32, DEL-1: a series for each instance, more rows than a transaction holds; stored, and deleted again."""
+    study = generate_uid()
+    files = [builders.instance(study, rows=0) for _ in range(110)]
+    assert store(host, *files).status_code == 200
+    assert len(host.get(f"/v2/studies/{study}/series?limit=200").json()) == 110
+    assert host.call("DELETE", f"/v2/studies/{study}").status_code == 204
+    assert host.get(f"/v2/studies/{study}/metadata").status_code == 404
+    assert len([entry for entry in feed(host, study) if entry["action"] == "Delete"]) == 110

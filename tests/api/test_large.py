@@ -1,0 +1,114 @@
+"""Large files stream: what the host needs of memory does not grow with them (D-16, D-17, D-25, D-50)."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import requests
+from pydicom.uid import CTImageStorage
+
+from tests import builders
+from tests.support.dicomweb import ANY_FILE, MULTIPART, Uids
+from tests.support.host import Host
+
+MIBIBYTE = 1 << 20
+PIXEL_DATA_BYTES = int(os.environ.get("TEST_LARGE_MIBIBYTES", "2048")) * MIBIBYTE
+MOST_RESIDENT_BYTES = 300 * MIBIBYTE
+
+ROWS, COLUMNS = 2048, 1024
+FRAME_BYTES = ROWS * COLUMNS * 2
+PIECE = MIBIBYTE
+
+
+@dataclass(frozen=True)
+class LargeFile:
+    """A multi-frame CT in explicit VR little endian that is made while it is read; no two pieces of it are equal."""
+
+    head: bytes
+    pixel_data_bytes: int
+
+    @classmethod
+    def of(cls, pixel_data_bytes: int) -> LargeFile:
+        dataset = builders.dataset(SOPClassUID=CTImageStorage, Modality="CT")
+        dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = ROWS, COLUMNS, 1
+        dataset.NumberOfFrames = pixel_data_bytes // FRAME_BYTES
+        dataset.PhotometricInterpretation = "MONOCHROME2"
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 16, 15, 0
+        pixel_data = builders.element(0x7FE00010, "OW", b"", length=pixel_data_bytes)
+        return cls(builders.part10(dataset) + pixel_data, pixel_data_bytes)
+
+    @property
+    def frames(self) -> int:
+        return self.pixel_data_bytes // FRAME_BYTES
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield self.head
+        yield from self.pixels(0, self.pixel_data_bytes)
+
+    def pixels(self, begin: int, end: int) -> Iterator[bytes]:
+        """Both multiples of the size of a piece."""
+        noise = hashlib.shake_128(b"noise").digest(PIECE - 8)
+        for offset in range(begin, end, PIECE):
+            yield offset.to_bytes(8, "little") + noise
+
+    def digest(self) -> str:
+        return digest(self)
+
+
+def digest(chunks: Iterator[bytes] | LargeFile) -> str:
+    found = hashlib.sha256()
+    for chunk in chunks:
+        found.update(chunk)
+    return found.hexdigest()
+
+
+def resident_peak(pid: int) -> int:
+    """The most bytes that a process has had in memory since `forget_peak`."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    [kibibytes] = [line.split()[1] for line in lines if line.startswith("VmHWM:")]
+    return int(kibibytes) * 1024
+
+
+def forget_peak(pid: int) -> None:
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def test_memory_does_not_grow_with_a_file(new_host: Host) -> None:
+    """A part of 2 GiB, sent in chunks without Content-Length, comes back byte for byte, and a frame of it alone."""
+    import time
+    file = LargeFile.of(PIXEL_DATA_BYTES)
+    path = f"/v2{Uids.of(file.head).instance_path}"
+    t = time.time()
+    print("start", resident_peak(new_host.pid) / MIBIBYTE)
+
+    content_type = f"{MULTIPART}; boundary=b"
+    assert new_host.call("POST", "/v2/studies", _body(file), Content_Type=content_type).status_code == 200
+    print("store", resident_peak(new_host.pid) / MIBIBYTE, time.time() - t)
+    assert resident_peak(new_host.pid) < MOST_RESIDENT_BYTES
+
+    forget_peak(new_host.pid)
+    t = time.time()
+    url = new_host.url + path
+    with requests.get(url, headers={"Accept": ANY_FILE}, stream=True, timeout=120) as response:
+        assert digest(response.iter_content(PIECE)) == file.digest()
+    print("retrieve", resident_peak(new_host.pid) / MIBIBYTE, time.time() - t)
+    t = time.time()
+    frame = new_host.get(f"{path}/frames/{file.frames}", Accept="application/octet-stream; transfer-syntax=*")
+    assert frame.content == b"".join(file.pixels(PIXEL_DATA_BYTES - FRAME_BYTES, PIXEL_DATA_BYTES))
+    assert resident_peak(new_host.pid) < MOST_RESIDENT_BYTES
+    print("frame", resident_peak(new_host.pid) / MIBIBYTE, time.time() - t)
+
+    t = time.time()
+    assert new_host.call("DELETE", path).status_code == 204
+    assert new_host.get(path, Accept=ANY_FILE).status_code == 404
+    print("delete", time.time() - t)
+
+
+def _body(file: LargeFile) -> Iterator[bytes]:
+    yield b"--b\r\nContent-Type: application/dicom\r\n\r\n"
+    yield from file
+    yield b"\r\n--b--\r\n"
