@@ -157,7 +157,7 @@ def demonstrate(port: int | None, directory: Path | None) -> int:
     if directory is not None and not directory.is_dir():
         raise SystemExit(f"{directory} is not a folder.")
     with tempfile.TemporaryDirectory(prefix="dicom-demo-") as folder:
-        host, url = start_host(port, Path(folder), quiet=True)
+        host, url = start_host(port, Path(folder))
         try:
             wanted = [str(directory.resolve())] if directory else []
             return run_in_venv("demo.py", "--url", url, *wanted)
@@ -166,7 +166,7 @@ def demonstrate(port: int | None, directory: Path | None) -> int:
 
 
 def keep_running(port: int | None) -> int:
-    host, url = start_host(port, DATA, quiet=False)
+    host, url = start_host(port, DATA)
     sample = sample_file()
     print(
         f"\nThe service is at {url} and keeps its data in {DATA}. Ctrl-C stops it. Try:\n\n"
@@ -190,15 +190,14 @@ def sample_file() -> Path:
 # The host
 
 
-def start_host(port: int | None, data: Path, *, quiet: bool) -> tuple[subprocess.Popen[bytes], str]:
+def start_host(port: int | None, data: Path) -> tuple[subprocess.Popen[bytes], str]:
     """Starts the service with an Azurite of its own; returns when it answers."""
     chosen = choose_port(port)
     url = f"http://127.0.0.1:{chosen}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AzureWebJobsStorage")}
     command = [str(venv_python()), "-m", "devhost", "--app", str(ROOT), "--data", str(data), "--port", str(chosen)]
-    output = subprocess.DEVNULL if quiet else None
     print(f"Starting the service at {url}", flush=True)
-    host = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, start_new_session=True)
+    host = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)
     deadline = time.monotonic() + START_SECONDS
     try:
         while not answers(f"{url}/health/check"):

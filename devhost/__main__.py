@@ -19,7 +19,7 @@ from typing import IO, Any
 
 import uvicorn
 
-from devhost.azurite import Azurite, AzuriteError
+from devhost.azurite import DEFAULT_PORTS, Azurite, AzuriteError
 from devhost.durable import DurableEngine, FunctionError
 from devhost.http import Front
 from devhost.routing import Router
@@ -50,7 +50,8 @@ def main() -> int:
         if not arguments.no_azurite and not any(name.startswith(STORAGE) for name in os.environ):
             azurite = Azurite.start(arguments.data / "azurite", lock)
             os.environ[STORAGE] = azurite.connection_string
-            print(f"Azurite    ports {', '.join(map(str, azurite.ports))} (blob, queue, table)", flush=True)
+            note = "" if azurite.ports == DEFAULT_PORTS else ", as the default ones are taken"
+            print(f"Azurite    ports {', '.join(map(str, azurite.ports))} (blob, queue, table){note}", flush=True)
         asyncio.run(_serve(arguments.app, arguments.data, listener))
     except IndexingError as error:
         print(f"The worker cannot index the app:\n{error}", file=sys.stderr)
