@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 
 from shared.dicom.searchable import MODALITIES_IN_STUDY, MODALITY, values
 from shared.errors import Unavailable
@@ -37,14 +38,13 @@ def batches(received: Sequence[Received]) -> list[list[Received]]:
     series: set[str] = set()
     for item in received:
         row = _row(item)
-        weight = 2048 + len(row.frames) * 4 // 3 + len(row.metadata) // 2
         rows = len(parts[-1]) + 1 + len(series | {row.series})
-        if parts[-1] and (rows > ROWS_PER_TRANSACTION or size + weight > BYTES_PER_TRANSACTION):
+        if parts[-1] and (rows > ROWS_PER_TRANSACTION or size + row.weight > BYTES_PER_TRANSACTION):
             parts.append([])
             size = 0
             series.clear()
         parts[-1].append(item)
-        size += weight
+        size += row.weight
         series.add(row.series)
     return parts
 
@@ -70,7 +70,9 @@ async def commit(storage: Storage, key: str, request: str, received: Sequence[Re
             after.outbox.append(Outbox(f"{request}-{after.study.version}", sorted(stale)))
         try:
             etags = await storage.instances.commit(_operations(key, head, after, rows))
-        except TransactionFailed:
+        except TransactionFailed as error:
+            if error.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
+                raise
             owners = await storage.instances.owners(key, {_row(item).row_key for item in pending})
             own = [item for item in pending if owners.get(_row(item).row_key, ("", 0))[0] == request]
             if own:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
@@ -92,7 +93,7 @@ async def write_blob(wire: Wire, received: Received) -> None:
     assert row is not None
     metadata = {"study": received.study, "series": row.series, "instance": row.sop_instance}
     if row.metadata_blob:
-        await wire.put_blob(row.metadata_blob, row.metadata, metadata)
+        await wire.put_blob(row.metadata_blob, row.packed_metadata, metadata)
     if received.data is not None:
         await wire.put_blob(row.blob, received.data, metadata)
         received.data = None
@@ -129,7 +130,7 @@ def _describe(scan: ScannedFile, study: str | None, request: str, blob: str) -> 
         number=integer(lines, tags.INSTANCE_NUMBER),
         layout=HeadLayout.of(scan),
         frames=index.to_bytes() if index else b"",
-        metadata=metadata,
+        packed_metadata=zlib.compress(metadata, 6),
     )
     received.row = row if row.fits() else replace(row, metadata_blob=f"{row.blob}.json")
     received.study_summary = summary_of(lines, STUDY_ATTRIBUTES)

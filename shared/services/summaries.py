@@ -10,6 +10,8 @@ from shared.dicom import tags
 from shared.dicom.searchable import Attribute, values
 from shared.storage.rows import Summary
 
+_LONGEST_ELEMENT = 2048
+
 
 def element(lines: Mapping[str, bytes], tag: int) -> dict[str, Any] | None:
     """The DICOM JSON element with this tag, or None."""
@@ -22,9 +24,13 @@ def element(lines: Mapping[str, bytes], tag: int) -> dict[str, Any] | None:
 
 
 def summary_of(lines: Mapping[str, bytes], attributes: Iterable[Attribute]) -> Summary:
-    """The elements of these attributes that the metadata has."""
+    """The elements of these attributes that the metadata has, with their first value: no other is indexed (QIDO-72).
+
+    A value that no VR allows, as padding can make it, is left out: a row could not hold it.
+    """
     found = {attribute.key: element(lines, attribute.tag) for attribute in attributes}
-    return {key: value for key, value in found.items() if value}
+    first = {key: value | {"Value": value["Value"][:1]} for key, value in found.items() if value and "Value" in value}
+    return {key: value for key, value in first.items() if len(str(value)) <= _LONGEST_ELEMENT}
 
 
 def integer(lines: Mapping[str, bytes], tag: int) -> int:

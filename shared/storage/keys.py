@@ -108,13 +108,15 @@ def microseconds_of(text: str) -> int:
 def escape(value: str) -> str:
     """`value` with every character that a key cannot hold replaced by `~` and hexadecimal digits.
 
-    Injective up to 400 characters; a longer text keeps its beginning and ends in a digest. A prefix of `value` gives a
+    Injective up to 400 UTF-16 units; a longer text keeps its beginning and ends in a digest. A prefix of `value` gives a
     prefix of the result.
     """
     text = "".join(f"~{ord(character):04x}" if character in _FORBIDDEN else character for character in value)
-    if len(text) <= _LONGEST_VALUE:
+    units = text.encode("utf-16-le")
+    if len(units) <= 2 * _LONGEST_VALUE:
         return text
-    return f"{text[:_LONGEST_VALUE]}~~{hashlib.sha256(value.encode()).hexdigest()[:32]}"
+    beginning = units[: 2 * _LONGEST_VALUE].decode("utf-16-le", "ignore")
+    return f"{beginning}~~{hashlib.sha256(value.encode()).hexdigest()[:32]}"
 
 
 def value_partition(partition: str, value: str) -> str:

@@ -144,7 +144,7 @@ class ChangeSetRow:
 
 @dataclass(frozen=True, slots=True)
 class InstanceRow:
-    """One stored instance. `metadata` is its DICOM JSON (UTF-8), empty when the row was read without it.
+    """One stored instance. `packed_metadata` is its DICOM JSON, compressed; empty when the row was read without it.
 
     `metadata_blob` names the blob that holds the metadata when it is too long for the row.
     """
@@ -159,7 +159,7 @@ class InstanceRow:
     number: int
     layout: HeadLayout
     frames: bytes
-    metadata: bytes
+    packed_metadata: bytes
     metadata_blob: str = ""
 
     @property
@@ -183,7 +183,7 @@ class InstanceRow:
         }
         properties |= pack("f", self.frames)
         if not self.metadata_blob:
-            properties |= pack("m", zlib.compress(self.metadata, 6))
+            properties |= pack("m", self.packed_metadata)
         return Entity(partition_key, self.row_key, properties)
 
     @classmethod
@@ -191,7 +191,6 @@ class InstanceRow:
         row = entity.properties
         series, sop_instance = keys.parse_instance_row(entity.row_key)
         charsets = text(row, "charsets")
-        packed = unpack("m", row)
         return cls(
             series=series,
             sop_instance=sop_instance,
@@ -209,13 +208,19 @@ class InstanceRow:
                 updatable_beyond_head=bool(row.get("updatableBeyondHead", False)),
             ),
             frames=unpack("f", row),
-            metadata=zlib.decompress(packed) if packed else b"",
+            packed_metadata=unpack("m", row),
             metadata_blob=text(row, "metadataBlob"),
         )
 
+    @property
+    def weight(self) -> int:
+        """About how many bytes the row takes in a transaction, where binary values are base64."""
+        packed = 0 if self.metadata_blob else len(self.packed_metadata)
+        return 2048 + (len(self.frames) + packed) * 4 // 3
+
     def fits(self) -> bool:
         """Whether the row, with its metadata in it, stays below what one entity may hold."""
-        return len(self.frames) + len(zlib.compress(self.metadata, 6)) < _ROW_BYTES
+        return len(self.frames) + len(self.packed_metadata) < _ROW_BYTES
 
 
 INSTANCE_PROPERTIES_WITHOUT_METADATA = (

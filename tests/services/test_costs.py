@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import random
 import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager
@@ -108,3 +111,17 @@ async def test_retrieve_of_an_instance(storage: Storage) -> None:
         found = await retrieve.find(storage, DEFAULT, study, row.series, row.sop_instance)
         assert b"".join([chunk async for chunk in retrieve.file(storage, found, found.rows[0])])
     assert spent.transactions == 2
+
+
+async def test_metadata_that_is_too_long_for_a_row(storage: Storage) -> None:
+    """It goes into a blob of its own."""
+    noise = random.Random(1)
+    texts = [base64.b64encode(noise.randbytes(9000)).decode() for _ in range(120)]
+    content = [builders.item(TextValue=text, ValueType="TEXT") for text in texts]
+    result = await store_files(storage, [builders.instance(rows=0, ContentSequence=content)])
+    row = result.files[0].row
+    assert row is not None
+    assert row.metadata_blob
+    found = await retrieve.find(storage, DEFAULT, result.files[0].study, metadata=True)
+    [item] = json.loads(b"".join([chunk async for chunk in retrieve.metadata(storage, found)]))
+    assert [entry["0040A160"]["Value"] for entry in item["0040A730"]["Value"]] == [[text] for text in texts]
