@@ -24,6 +24,7 @@ from shared.storage.rows import InstanceRow, StudyHead, Summary
 from shared.storage.storage import Storage
 
 _ENTRIES_AT_ONCE = 200
+_FEW_INSTANCES = 200
 
 _SELECTIVE_FIRST = (
     tags.STUDY_INSTANCE_UID,
@@ -79,12 +80,14 @@ class _Finder:
             return item
         key = keys.study_partition(self.partition, item.study)
         head = item.head or await self.storage.instances.head(key)
-        row = item.row
-        if row is None and head.study is not None:
-            series, sop_instance = head.study.newest
-            if item.series:
-                series, sop_instance = item.series, head.series[item.series].newest
-            _, row = await self.storage.instances.find(key, series, sop_instance)
+        if head.study is None:
+            return replace(item, head=head, metadata={})
+        series, sop_instance = head.study.newest
+        if item.row:
+            series, sop_instance = item.row.series, item.row.sop_instance
+        elif item.series:
+            series, sop_instance = item.series, head.series[item.series].newest
+        _, row = await self.storage.instances.find(key, series, sop_instance)
         if row is None:
             return replace(item, head=head, metadata={})
         text = await latest_metadata(self.storage, row, head.changes_to(row.version))
@@ -201,8 +204,11 @@ class _Finder:
                 yield start
             return
         key = keys.study_partition(self.partition, series.study)
-        async for row in self.storage.instances.rows(key, series.series, metadata=True):
-            found = await self._of_row(series, row)
+        assert series.head is not None
+        # Of many instances only those of the page are worth reading in full.
+        brief = not self._of_metadata(Level.INSTANCE) and series.head.series[series.series].instances > _FEW_INSTANCES
+        async for row in self.storage.instances.rows(key, series.series, metadata=not brief):
+            found = replace(series, row=row, created=row.version) if brief else await self._of_row(series, row)
             if self._accepts_metadata(found, Level.INSTANCE):
                 yield found
 

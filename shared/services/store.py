@@ -10,7 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shared.services.commit import Committed, batches, commit
 from shared.services.receive import Received, receive, write_blob
@@ -27,6 +27,7 @@ ALREADY_EXISTS = 0xB00E
 
 _PUTS_AT_ONCE = 4
 _COMMIT_EVERY = 500
+_COMMIT_EVERY_BYTES = 32 << 20
 _HEARTBEAT_SECONDS = 60
 
 
@@ -80,6 +81,7 @@ class _StoreRequest:
         self._partition = partition
         self._intent = Intent(self.id, STORE, set())
         self._pending: list[Received] = []
+        self._pending_bytes = 0
         self._known: set[tuple[str, str]] = set()
         self._puts: dict[asyncio.Task[None], Received] = {}
         self._appends = 0
@@ -101,10 +103,11 @@ class _StoreRequest:
             self._intent.studies.add(key)
             await self._storage.intents.write(self._intent)
         self._pending.append(received)
+        self._pending_bytes += len(received.row.packed_metadata) + len(received.row.frames)
         while len(self._puts) >= _PUTS_AT_ONCE:
             await self._wait(asyncio.FIRST_COMPLETED)
         self._puts[asyncio.create_task(write_blob(self._storage.wire, received))] = received
-        if len(self._pending) >= _COMMIT_EVERY:
+        if len(self._pending) >= _COMMIT_EVERY or self._pending_bytes >= _COMMIT_EVERY_BYTES:
             await self.commit()
 
     async def commit(self) -> None:
@@ -116,6 +119,7 @@ class _StoreRequest:
         for item in self._pending:
             by_study.setdefault(keys.study_partition(self._partition, item.study), []).append(item)
         self._pending = []
+        self._pending_bytes = 0
         async with asyncio.TaskGroup() as group:
             for key, items in by_study.items():
                 group.create_task(self._commit_study(key, items))
@@ -127,6 +131,9 @@ class _StoreRequest:
                 await settle(self._storage, key, committed.head, committed.before)
             await self._publish(key, committed)
             await self._remove_duplicates(committed)
+            for item in batch:
+                if item.row:  # what is left to do is to name it in the answer
+                    item.row = replace(item.row, packed_metadata=b"", frames=b"")
 
     async def _publish(self, key: str, committed: Committed) -> None:
         if not committed.stored:

@@ -1,6 +1,7 @@
 """The kinds of bodies that the service answers with."""
 
 import gzip
+import re
 import zlib
 from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
@@ -46,7 +47,7 @@ async def _gzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 def accepts_gzip(request: Request) -> bool:
     encodings = request.headers.get("accept-encoding", "").lower().replace(" ", "").split(",")
-    return any(item == "gzip" or (item.startswith("gzip;") and not item.endswith("q=0")) for item in encodings)
+    return any(item == "gzip" or (re.fullmatch(r"gzip;q=(1.*|0\.0*[1-9].*)", item)) for item in encodings)
 
 
 def streamed(chunks: AsyncIterator[bytes], media_type: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -173,7 +173,9 @@ REFUSED: Final = {
         "PatientID is absent; dates and times in the format of ACR-NEMA are worth a warning",
         ("00100020", "00080020", "00080023", "00080030"),
     ),
-    "pydicom-data/emri_small_jpeg_2k_lossless_too_short.dcm": Refused("the file ends within its first element"),
+    "pydicom-data/emri_small_jpeg_2k_lossless_too_short.dcm": Refused(
+        "the file ends before the delimiter of its fragments (PS3.5 A.4), and nobody can tell that there were no more"
+    ),
     "test_files/ExplVR_BigEnd.dcm": Refused(
         "PatientID is absent; dates and times in the format of ACR-NEMA are worth a warning",
         ("00100020", "00080020", "00080030"),

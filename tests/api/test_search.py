@@ -364,6 +364,17 @@ def test_newest_first_and_pages(host: Host) -> None:
     assert found(host, f"{base}/studies", limit="1") == studies[:1]
 
 
+def test_pages_of_a_large_series(host: Host) -> None:
+    """QIDO-120: what is not on the page is not read in full."""
+    base = partition()
+    study, series = generate_uid(), generate_uid()
+    store(host, *[builders.instance(study, series, rows=0, InstanceNumber=n) for n in range(210)], base=base)
+    path = f"{base}/studies/{study}/series/{series}/instances"
+    numbers = found(host, path, "00200013", includefield="InstanceNumber", limit="3", offset="5")
+    assert numbers == [204, 203, 202]
+    assert found(host, path, "00200013", InstanceNumber="7") == [7]
+
+
 def test_default_limit(host: Host) -> None:
     """QIDO-20."""
     base = partition()
@@ -494,6 +505,18 @@ def test_compressed(host: Host) -> None:
     assert "Content-Encoding" not in host.get(f"{base}/studies", Accept_Encoding="gzip;q=0").headers
 
 
+def test_first_value_is_indexed(host: Host) -> None:
+    """QIDO-72: however many there are, and however long the padding is."""
+    base = partition()
+    names = [f"Many^{number}" for number in range(4000)]
+    file = builders.instance(ReferringPhysicianName=names, StudyDescription="x" + "\0" * 50_001)
+    assert store(host, file, base=base).status_code == 200
+    assert found(host, f"{base}/studies", ReferringPhysicianName="many^0") == [Uids.of(file).study]
+    assert found(host, f"{base}/studies", ReferringPhysicianName="many^1") == []
+    [metadata] = host.get(f"{base}{Uids.of(file).study_path}/metadata").json()
+    assert len(metadata["00080090"]["Value"]) == 4000
+
+
 def test_values_that_go_beyond(host: Host) -> None:
     """QIDO-60: any text may be asked for; long values are told apart."""
     base = partition()
@@ -503,7 +526,11 @@ def test_values_that_go_beyond(host: Host) -> None:
     store(host, *files, base=base)
     for file, ending in zip(files, "ab", strict=True):
         assert found(host, f"{base}/studies", StudyDescription="é" * 60 + ending) == [Uids.of(file).study]
-    for text in ("x" * 3000, "\ud7ff*", "\U0010ffff*", "\uffff*", "\x01", "😀*", "'", "' or 1 eq 1 or '"):
+    name = "=".join(["😀/" * 32] * 3)
+    file = builders.instance(PatientName=name, SpecificCharacterSet="ISO_IR 192")
+    assert store(host, file, base=base).status_code == 200
+    assert found(host, f"{base}/studies", PatientName=name) == [Uids.of(file).study]
+    for text in ("😀" * 1000, "x" * 3000, "\ud7ff*", "\U0010ffff*", "\uffff*", "\x01", "🎈*", "'", "' or 1 eq 1 or '"):
         for keyword in ("StudyDescription", "PatientName"):
             for fuzzy in ("", "&fuzzymatching=true"):
                 response = host.get(f"{base}/studies?{keyword}={quote(text)}{fuzzy}")

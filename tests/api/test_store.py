@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from pydicom.uid import generate_uid
 
 from devhost.azurite import Azurite
@@ -73,6 +76,13 @@ def test_accept_that_matches(host: Host, accept: str) -> None:
     response = host.call("POST", "/v2/studies", builders.instance(), Content_Type="application/dicom", Accept=accept)
     assert response.status_code == 200
     assert response.headers["Content-Type"] == JSON
+
+
+def test_plain_json(host: Host) -> None:
+    """`application/json` is what a client gets that asks for nothing else."""
+    accept = "application/json"
+    response = host.call("POST", "/v2/studies", builders.instance(), Content_Type="application/dicom", Accept=accept)
+    assert response.headers["Content-Type"] == accept
 
 
 def test_xml_is_answered_in_json(host: Host) -> None:
@@ -225,6 +235,21 @@ def test_uids_are_unique_within_their_parent_only(host: Host) -> None:
     assert store(host, *files).status_code == 200
     for file in files:
         assert host.get(f"/v2{Uids.of(file).instance_path}", Accept=ANY_FILE).content == file
+
+
+def test_concurrent_requests(host: Host) -> None:
+    """STOW-100: one of several requests stores an instance, and all of them store into one study."""
+    file = builders.instance()
+    study = Uids.of(file).study
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: store(host, file), range(6)))
+        assert sorted(each.status_code for each in answers) == [200] + [409] * 5
+        assert {failure(each) for each in answers if each.status_code == 409} == {45070}
+        answers = list(pool.map(lambda _: store(host, builders.instance(study)), range(12)))
+        assert {each.status_code for each in answers} == {200}
+    [found] = host.get(f"/v2/studies?StudyInstanceUID={study}&includefield=00201206,00201208").json()
+    assert (value(found, "00201206"), value(found, "00201208")) == (13, 13)
+    assert len(feed(host, study)) == 13
 
 
 def test_study_mismatch(host: Host) -> None:
@@ -421,6 +446,29 @@ def test_limits(small_host: Host) -> None:
     assert response.status_code == 413
     for file in [large, *several]:
         assert small_host.get(f"/v2{Uids.of(file).study_path}/metadata").status_code == 404
+
+
+def test_client_that_breaks_off(host: Host) -> None:
+    """D-16: wherever that happens; the same instances can be stored afterwards."""
+    files = [builders.instance(rows=1500, columns=1500) for _ in range(2)]
+    body, content_type = multipart(files)
+    head = (
+        f"POST /v2/studies HTTP/1.1\r\nHost: x\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    for cut in (10, 1_000_000, len(files[0]) + 1_000_000, len(body) - 5):
+        with socket.create_connection(("127.0.0.1", host.port)) as connection:
+            connection.sendall(head.encode() + body[:cut])
+    assert [host.get(f"/v2{Uids.of(file).study_path}/metadata").status_code for file in files] == [404, 404]
+    assert store(host, *files).status_code == 200
+
+
+def test_connection_is_usable_after_a_refusal(host: Host) -> None:
+    """What a refused request did not read of its body does not disturb the next one."""
+    with requests.Session() as session:
+        for _ in range(3):
+            answer = session.post(f"{host.url}/v2/studies", bytes(3_000_000), headers={"Content-Type": "text/plain"})
+            assert answer.status_code == 415
+            assert session.get(f"{host.url}/v2/studies?StudyInstanceUID=1.2.3").status_code == 204
 
 
 def test_many_series(host: Host) -> None:
