@@ -6,16 +6,14 @@ functions can be repeated at any point and go on where they were.
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
 from dataclasses import dataclass, replace
 
 from shared.dicom.change_set import Changes, merge
-from shared.dicom.searchable import STUDY_ATTRIBUTES, values
-from shared.errors import Unavailable
-from shared.services.commit import MOST_ATTEMPTS
+from shared.dicom.searchable import STUDY_ATTRIBUTES
+from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.settle import settle
+from shared.services.summaries import indexable
 from shared.storage import keys
 from shared.storage.change_feed import ENTRIES_PER_TRANSACTION, UPDATE, Change
 from shared.storage.intents import UPDATE as UPDATE_INTENT
@@ -84,7 +82,7 @@ async def publish(storage: Storage, key: str, writer: str, applied: ChangeSetRow
 
 async def _apply(storage: Storage, update: StudyUpdate) -> ChangeSetRow | None:
     """Commits the change set, unless an earlier run has; brings the lookup rows after it."""
-    for attempt in range(MOST_ATTEMPTS):
+    for attempt in ATTEMPTS:
         head = await storage.instances.head(update.key)
         if head.study is None or not head.exists:
             return None
@@ -105,13 +103,13 @@ async def _apply(storage: Storage, update: StudyUpdate) -> ChangeSetRow | None:
         ]
         try:
             etags = await storage.instances.commit(operations)
-        except TransactionFailed:
-            await asyncio.sleep(random.uniform(0, 0.01 * min(attempt, 10)))
+        except TransactionFailed as error:
+            await lost(error, attempt)
             continue
         after.study = replace(after.study, etag=etags[0])
         await settle(storage, update.key, after, before)
         return row
-    raise Unavailable("Too many requests change this study at the same time.")
+    raise contended()
 
 
 def _with_change_set(head: StudyHead, study: StudyRow, update: StudyUpdate) -> tuple[StudyHead, ChangeSetRow]:
@@ -138,8 +136,8 @@ def _updated(summary: Summary, changes: Changes) -> Summary:
         if (element := changes.get(attribute.key)) is None:
             continue
         updated.pop(attribute.key, None)
-        if any(value.strip(" \0") for value in values(element)):
-            updated[attribute.key] = element
+        if (indexed := indexable(element)) is not None:
+            updated[attribute.key] = indexed
     return updated
 
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 
 from shared.dicom.searchable import MODALITIES_IN_STUDY, MODALITY, values
 from shared.errors import Unavailable
+from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.receive import Received
 from shared.storage.instances import BYTES_PER_TRANSACTION, ROWS_PER_TRANSACTION
 from shared.storage.lookups import LookupKey, rows_of
 from shared.storage.rows import InstanceRow, Outbox, SeriesRow, StudyHead, StudyRow, Summary
 from shared.storage.storage import Storage
 from shared.storage.wire import Operation, TransactionFailed
-
-MOST_ATTEMPTS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ async def commit(storage: Storage, key: str, request: str, received: Sequence[Re
     """
     pending = list(received)
     duplicates: list[Received] = []
-    for attempt in range(MOST_ATTEMPTS):
+    for attempt in ATTEMPTS:
         head = await storage.instances.head(key)
         if request in head.fences:
             raise Unavailable("The request took too long and was given up.")
@@ -71,20 +67,18 @@ async def commit(storage: Storage, key: str, request: str, received: Sequence[Re
         try:
             etags = await storage.instances.commit(_operations(key, head, after, rows))
         except TransactionFailed as error:
-            if error.status in (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE):
-                raise
+            await lost(error, attempt)
             owners = await storage.instances.owners(key, {_row(item).row_key for item in pending})
             own = [item for item in pending if owners.get(_row(item).row_key, ("", 0))[0] == request]
             if own:
                 return await _already(storage, key, own, duplicates, owners)
             duplicates += [item for item in pending if _row(item).row_key in owners]
             pending = [item for item in pending if _row(item).row_key not in owners]
-            await asyncio.sleep(random.uniform(0, 0.01 * min(attempt, 10)))
             continue
         assert after.study is not None
         after.study = replace(after.study, etag=etags[0])
         return Committed(after, before, rows, duplicates)
-    raise Unavailable("Too many requests change this study at the same time.")
+    raise contended()
 
 
 async def _already(

@@ -6,16 +6,17 @@ The order: intent, rows (with an outbox that holds lookups and change feed entri
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from shared.dicom import dicom_json, tags
 from shared.dicom.change_set import Changes
 from shared.dicom.searchable import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES
-from shared.errors import NotFound, Unavailable
-from shared.services.commit import MOST_ATTEMPTS, latest, with_modalities
+from shared.errors import NotFound
+from shared.services.commit import latest, with_modalities
 from shared.services.metadata import latest_metadata
+from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.settle import settle
 from shared.services.summaries import integer, summary_of
 from shared.storage import keys
@@ -29,6 +30,7 @@ from shared.storage.wire import Entity, Operation, TransactionFailed
 
 ROWS_PER_TRANSACTION = 80
 _BLOBS_AT_ONCE = 16
+_ROWS_PER_INTENT = 5000
 
 
 async def delete(
@@ -44,10 +46,12 @@ async def delete(
     if not targets:
         level = "instance" if sop_instance else "series" if series else "study"
         raise NotFound(f"The specified {level} cannot be found.")
-    payload = [[row.series, row.sop_instance, row.version, row.blob, row.metadata_blob] for row in targets]
-    intent = Intent(new_request_id(), DELETE_INTENT, {key}, payload)
-    await storage.intents.write(intent)
-    await finish(storage, intent)
+    for start in range(0, len(targets), _ROWS_PER_INTENT):
+        rows = targets[start : start + _ROWS_PER_INTENT]
+        payload = [[row.series, row.sop_instance, row.version, row.blob, row.metadata_blob] for row in rows]
+        intent = Intent(new_request_id(), DELETE_INTENT, {key}, payload)
+        await storage.intents.write(intent)
+        await finish(storage, intent)
 
 
 async def finish(storage: Storage, intent: Intent) -> None:
@@ -61,6 +65,7 @@ async def finish(storage: Storage, intent: Intent) -> None:
         async with storage.instances.lock(key):
             before, head = await _remove_rows(storage, key, f"{intent.id}-{start:06d}", targets)
             await settle(storage, key, head, before)
+    await _remove_change_sets(storage, key)
     gate = asyncio.Semaphore(_BLOBS_AT_ONCE)
 
     async def remove(blob: str) -> None:
@@ -84,7 +89,7 @@ async def _remove_rows(
     storage: Storage, key: str, name: str, targets: dict[str, int]
 ) -> tuple[dict[tuple[str, str, str], str], StudyHead]:
     """Deletes the rows that still have the version they had; recomputes what the study and its series say (D-44)."""
-    for attempt in range(MOST_ATTEMPTS):
+    for attempt in ATTEMPTS:
         head = await storage.instances.head(key)
         before = rows_of(key, head)
         rows = [row async for row in storage.instances.rows(key, metadata=False)]
@@ -102,13 +107,21 @@ async def _remove_rows(
         after.outbox.append(Outbox(name, stale, name, changes))
         try:
             etags = await storage.instances.commit(_operations(key, head, after, gone))
-        except TransactionFailed:
-            await asyncio.sleep(random.uniform(0, 0.01 * min(attempt, 10)))
+        except TransactionFailed as error:
+            await lost(error, attempt)
             continue
         if after.study:
             after.study = replace(after.study, etag=etags[0])
         return before, after
-    raise Unavailable("Too many requests change this study at the same time.")
+    raise contended()
+
+
+async def _remove_change_sets(storage: Storage, key: str) -> None:
+    """They hold patients' data, and go with the last instance. Those of a study that comes back have other keys."""
+    head = await storage.instances.head(key)
+    for row in [] if head.exists else head.change_sets:
+        with suppress(TransactionFailed):
+            await storage.instances.commit([Operation("delete", row.entity(key))])
 
 
 async def _without(
@@ -168,7 +181,5 @@ def _operations(key: str, head: StudyHead, after: StudyHead, gone: Sequence[Inst
             operations.append(Operation("delete", row.entity(key)))
         elif after.series[name] != row:
             operations.append(Operation("update", after.series[name].entity(key)))
-    if after.study is None:
-        operations += [Operation("delete", row.entity(key)) for row in head.change_sets]
     operations += [Operation("delete", Entity(key, row.row_key, {}, "*")) for row in gone]
     return [*operations, Operation("upsert", after.outbox[-1].entity(key))]

@@ -24,13 +24,20 @@ def element(lines: Mapping[str, bytes], tag: int) -> dict[str, Any] | None:
 
 
 def summary_of(lines: Mapping[str, bytes], attributes: Iterable[Attribute]) -> Summary:
-    """The elements of these attributes that the metadata has, with their first value: no other is indexed (QIDO-72).
-
-    A value that no VR allows, as padding can make it, is left out: a row could not hold it.
-    """
+    """The elements of these attributes that the metadata has, as the index keeps them."""
     found = {attribute.key: element(lines, attribute.tag) for attribute in attributes}
-    first = {key: value | {"Value": value["Value"][:1]} for key, value in found.items() if value and "Value" in value}
-    return {key: value for key, value in first.items() if len(str(value)) <= _LONGEST_ELEMENT}
+    return {key: indexed for key, value in found.items() if (indexed := indexable(value))}
+
+
+def indexable(value: dict[str, Any] | None) -> dict[str, Any] | None:
+    """An element with its first value: no other is indexed (QIDO-72). None when it has no value.
+
+    Nor is a value that no VR allows, as padding can make it: a row could not hold it.
+    """
+    if not value or not any(text.strip(" \0") for text in values(value)[:1]):
+        return None
+    first = value | {"Value": value["Value"][:1]}
+    return first if len(str(first)) <= _LONGEST_ELEMENT else None
 
 
 def integer(lines: Mapping[str, bytes], tag: int) -> int:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
-import random
 import time
 from dataclasses import replace
 
-from shared.errors import Unavailable
 from shared.services import bulk_update, delete
-from shared.services.commit import MOST_ATTEMPTS
+from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.settle import settle
 from shared.services.store import created, feed_writer, published_note
 from shared.settings import Settings
@@ -74,7 +71,7 @@ async def _resolve_store(storage: Storage, intent: Intent) -> None:
 
 async def _fence(storage: Storage, key: str, request: str) -> None:
     """Adds the fence and changes the study row in one transaction, on which a commit of the request then fails."""
-    for attempt in range(MOST_ATTEMPTS):
+    for attempt in ATTEMPTS:
         head = await storage.instances.head(key)
         if request in head.fences:
             return
@@ -85,11 +82,11 @@ async def _fence(storage: Storage, key: str, request: str) -> None:
         fence = Operation("insert", Entity(key, keys.fence_row(request), {}))
         try:
             await storage.wire.transact(TABLE, [touch, fence])
-        except TransactionFailed:
-            await asyncio.sleep(random.uniform(0, 0.01 * min(attempt, 10)))
+        except TransactionFailed as error:
+            await lost(error, attempt)
             continue
         return
-    raise Unavailable("Too many requests change this study at the same time.")
+    raise contended()
 
 
 async def _publish(storage: Storage, key: str, request: str, rows: list[InstanceRow]) -> None:

@@ -37,18 +37,14 @@ class Instances:
         return head
 
     async def find(self, key: str, series: str, sop_instance: str) -> tuple[StudyHead, InstanceRow | None]:
-        """One instance with its metadata, and the head of its study: one query."""
-        row_key = keys.instance_row(series, sop_instance)
-        condition = (
-            f"PartitionKey eq {literal(key)} and (RowKey lt {literal(keys.HEAD_END)} or RowKey eq {literal(row_key)})"
+        """One instance with its metadata, and the head of its study.
+
+        Two reads side by side: a filter that joins two row ranges with `or` would scan the whole study.
+        """
+        head, entity = await asyncio.gather(
+            self.head(key), self._wire.get_entity(TABLE, key, keys.instance_row(series, sop_instance))
         )
-        head, row = StudyHead(), None
-        async for entity in self._wire.entities(TABLE, condition):
-            if keys.row_kind(entity.row_key) == keys.HEAD_END:
-                row = InstanceRow.of(entity)
-            else:
-                head.add(entity)
-        return head, row
+        return head, InstanceRow.of(entity) if entity else None
 
     async def rows(
         self, key: str, series: str | None = None, *, metadata: bool, after: str = ""

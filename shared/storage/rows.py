@@ -123,12 +123,9 @@ class ChangeSetRow:
     etag: str = ""
 
     def entity(self, partition_key: str) -> Entity:
-        return Entity(
-            partition_key,
-            keys.change_set_row(self.cover),
-            {"cover": self.cover, "version": self.version, "operation": self.operation, "changes": _dump(self.changes)},
-            self.etag,
-        )
+        properties: dict[str, Value] = {"cover": self.cover, "version": self.version, "operation": self.operation}
+        properties |= pack("c", zlib.compress(_dump(self.changes).encode()))
+        return Entity(partition_key, keys.change_set_row(self.cover), properties, self.etag)
 
     @classmethod
     def of(cls, entity: Entity) -> ChangeSetRow:
@@ -137,7 +134,7 @@ class ChangeSetRow:
             cover=number(row, "cover"),
             version=number(row, "version"),
             operation=text(row, "operation"),
-            changes=json.loads(text(row, "changes")),
+            changes=json.loads(zlib.decompress(unpack("c", row))),
             etag=entity.etag,
         )
 

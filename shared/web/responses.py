@@ -8,6 +8,7 @@ from http import HTTPStatus
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 _GZIP_FROM_BYTES = 1024
 
@@ -52,9 +53,21 @@ def accepts_gzip(request: Request) -> bool:
 
 def streamed(chunks: AsyncIterator[bytes], media_type: str, headers: Mapping[str, str] | None = None) -> Response:
     """A body that is sent while it is made. Content-Type is exactly `media_type`."""
-    response = StreamingResponse(chunks, headers=dict(headers or {}))
+    response = _ClosingResponse(chunks, headers=dict(headers or {}))
     response.headers["Content-Type"] = media_type
     return response
+
+
+class _ClosingResponse(StreamingResponse):
+    """Closes its body when the client breaks off, so that reads of storage end with it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            close = getattr(self.body_iterator, "aclose", None)
+            if close:
+                await close()
 
 
 async def primed(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

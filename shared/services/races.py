@@ -1,0 +1,27 @@
+"""Commits are conditional: whoever loses a race reads again and tries again, a limited number of times."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from http import HTTPStatus
+
+from shared.errors import Unavailable
+from shared.storage.wire import TransactionFailed
+
+ATTEMPTS = range(20)
+
+_RACES = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED})
+_LONGEST_PAUSE_SECONDS = 0.1
+
+
+async def lost(error: TransactionFailed, attempt: int) -> None:
+    """Waits a moment, longer after each attempt. Raises `error` if no other writer is the reason."""
+    if error.status not in _RACES:
+        raise error
+    await asyncio.sleep(random.uniform(0, min(0.01 * attempt, _LONGEST_PAUSE_SECONDS)))
+
+
+def contended() -> Unavailable:
+    """The error after the last attempt."""
+    return Unavailable("Too many requests change this study at the same time.")
