@@ -1,0 +1,211 @@
+"""The process is killed at each of its storage requests in turn: what it has begun is then finished or undone.
+
+At odd requests it dies before the storage sees the request, at even ones when it has been done and nobody hears of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom.uid import generate_uid
+
+from devhost.azurite import Azurite
+from shared.dicom.searchable import Level
+from shared.services import bulk_update, retrieve, upkeep
+from shared.services.bulk_update import StudyUpdate
+from shared.services.query import Query, parse
+from shared.services.search import search
+from shared.storage import keys
+from shared.storage.account import StorageAccount
+from shared.storage.change_feed import Entry
+from shared.storage.partitions import DEFAULT
+from shared.storage.storage import Storage
+from shared.storage.wire import StorageError
+from tests import builders
+from tests.services.test_costs import store_files
+from tests.support.dicomweb import Uids
+from tests.support.host import ROOT
+from tests.support.storage_proxy import Cut, Exchange, StorageProxy, running_proxy
+
+CHANGES = {"00100020": {"vr": "LO", "Value": ["changed"]}, "00081030": {"vr": "LO"}}
+
+
+@pytest.fixture
+async def storage(azurite: Azurite) -> AsyncIterator[Storage]:
+    opened = await Storage.open(StorageAccount.from_environment({"AzureWebJobsStorage": azurite.connection_string}))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def proxy(azurite: Azurite) -> AsyncIterator[StorageProxy]:
+    async with running_proxy(azurite.connection_string) as running:
+        yield running
+
+
+async def run(proxy: StorageProxy, number: int, *action: Any) -> bool:
+    """Runs an action in a process of its own that dies at its `number`-th request; whether it got to its end before."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.crash.actor",
+        cwd=ROOT,
+        env={**os.environ, "AzureWebJobsStorage": proxy.connection_string},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"ready\n"
+
+    async def kill(_: Exchange) -> None:
+        process.kill()
+        await process.wait()
+        raise Cut
+
+    proxy.reset()
+    (proxy.before if number % 2 else proxy.after)(number, kill)
+    process.stdin.write(json.dumps(action).encode() + b"\n")
+    output, _ = await process.communicate()
+    return output == b"done\n"
+
+
+async def resolve(storage: Storage, study: str) -> None:
+    """What upkeep does about a study as soon as it takes its requests for dead."""
+    for intent in await storage.intents.open():
+        if keys.study_partition(DEFAULT, study) in intent.studies:
+            await upkeep.resolve(storage, intent)
+    assert not [i for i in await storage.intents.open() if keys.study_partition(DEFAULT, study) in i.studies]
+
+
+async def feed(storage: Storage, study: str) -> list[Entry]:
+    first, past = await storage.change_feed.bounds(None, None)
+    return [entry for entry in await storage.change_feed.read(first, past) if entry.change.study == study]
+
+
+async def found(storage: Storage, level: Level, **filters: str) -> int:
+    return len(await search(storage, DEFAULT, parse(Query(level), list(filters.items())), ""))
+
+
+async def blobs(storage: Storage) -> set[str]:
+    return {name async for name in storage.wire.list_blobs("")}
+
+
+async def stored(storage: Storage, study: str) -> set[str]:
+    """The instances of a study, each of which has a file that can be read."""
+    try:
+        resource = await retrieve.find(storage, DEFAULT, study, metadata=True)
+    except Exception:
+        return set()
+    for row in resource.rows:
+        assert b"".join([chunk async for chunk in retrieve.file(storage, resource, row)])
+    head = await storage.instances.head(keys.study_partition(DEFAULT, study))
+    assert head.study is not None
+    assert head.study.instances == len(resource.rows) == sum(row.instances for row in head.series.values())
+    assert not head.outbox
+    return {row.sop_instance for row in resource.rows}
+
+
+async def test_store(storage: Storage, proxy: StorageProxy, tmp_path: Path) -> None:
+    """A study with one instance gets two more, which change what it is found by; a new study gets two."""
+    number, ended = 0, False
+    while not ended:
+        number += 1
+        old, new, other = (uuid.uuid4().hex for _ in range(3))
+        first = builders.instance(PatientID=old)
+        study, series, _ = (uids := Uids.of(first)).study, uids.series, uids.instance
+        await store_files(storage, [first])
+        fresh = generate_uid()
+        files = [builders.instance(study, series, PatientID=new) for _ in range(2)]
+        files += [builders.instance(fresh, PatientID=other) for _ in range(2)]
+        paths = [tmp_path / f"{number}-{n}.dcm" for n in range(4)]
+        for path, file in zip(paths, files, strict=True):
+            path.write_bytes(file)
+        before = await blobs(storage)
+        ended = await run(proxy, number, "store", [str(path) for path in paths])
+        for each in (study, fresh):
+            await resolve(storage, each)
+        instances = await stored(storage, study) | await stored(storage, fresh)
+        expected = {Uids.of(file).instance for file in files}
+        added = instances - {uids.instance}
+        assert added <= expected
+        assert not ended or added == expected
+        assert len(await blobs(storage)) == len(before) + len(added), f"request {number}"
+        created = [entry.change.sop_instance for each in (study, fresh) for entry in await feed(storage, each)]
+        assert sorted(created) == sorted(instances), f"request {number}"
+        for uid in expected:
+            assert await found(storage, Level.INSTANCE, SOPInstanceUID=uid) == (uid in added), f"request {number}"
+        changed = any(Uids.of(file).instance in added for file in files[:2])
+        assert await found(storage, Level.STUDY, PatientID=old) == (not changed), f"request {number}"
+        assert await found(storage, Level.STUDY, PatientID=new) == changed, f"request {number}"
+        assert await found(storage, Level.STUDY, PatientID=other) == bool(await stored(storage, fresh))
+    assert number > 20
+
+
+async def test_delete(storage: Storage, proxy: StorageProxy) -> None:
+    """Once the intent is there the study goes, with its files and with one Delete entry for each instance."""
+    number, ended = 0, False
+    while not ended:
+        number += 1
+        before = await blobs(storage)
+        study, patient = generate_uid(), uuid.uuid4().hex
+        await store_files(storage, [builders.instance(study, PatientID=patient) for _ in range(2)])
+        ended = await run(proxy, number, "delete", study)
+        await resolve(storage, study)
+        left = await stored(storage, study)
+        assert len(left) in (0, 2)
+        assert not ended or not left
+        assert len(await blobs(storage)) == len(before) + len(left), f"request {number}"
+        actions = [entry.change.action for entry in await feed(storage, study)]
+        assert actions == ["Create"] * 2 + ["Delete"] * (2 - len(left)), f"request {number}"
+        assert await found(storage, Level.STUDY, PatientID=patient) == bool(left), f"request {number}"
+    assert number > 10
+
+
+async def test_bulk_update(storage: Storage, proxy: StorageProxy) -> None:
+    """The activity is run again, as the orchestration would: the study has changed once, and the feed says so once."""
+    number, ended = 0, False
+    while not ended:
+        number += 1
+        study, patient, changed = generate_uid(), uuid.uuid4().hex, uuid.uuid4().hex
+        await store_files(storage, [builders.instance(study, PatientID=patient) for _ in range(3)])
+        before = await blobs(storage)
+        changes = CHANGES | {"00100020": {"vr": "LO", "Value": [changed]}}
+        operation = uuid.uuid4().hex
+        ended = await run(proxy, number, "update", operation, study, changes)
+        update = StudyUpdate(operation, 0, DEFAULT, study, changes)
+        assert await bulk_update.update_study(storage, update) == 3
+        await resolve(storage, study)
+        assert len(await stored(storage, study)) == 3
+        assert await blobs(storage) == before
+        actions = [entry.change.action for entry in await feed(storage, study)]
+        assert actions == ["Create"] * 3 + ["Update"] * 3, f"request {number}"
+        assert await found(storage, Level.STUDY, PatientID=patient) == 0, f"request {number}"
+        assert await found(storage, Level.STUDY, PatientID=changed) == 1, f"request {number}"
+    assert number > 10
+
+
+async def test_storage_that_fails_for_a_while(storage: Storage, proxy: StorageProxy) -> None:
+    """A 503 of the storage at any request of a store is overcome."""
+    account = StorageAccount.from_environment({"AzureWebJobsStorage": proxy.connection_string})
+    behind = await Storage.open(account)
+    try:
+        for number in range(1, 12):
+            file = builders.instance()
+            proxy.reset()
+            proxy.answer(number, 503)
+            result = await store_files(behind, [file])
+            assert len(result.stored) == 1
+            assert len(await feed(storage, Uids.of(file).study)) == 1
+    except StorageError as error:
+        pytest.fail(f"request {number}: {error}")
+    finally:
+        await behind.close()
