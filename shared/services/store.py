@@ -58,7 +58,7 @@ async def store(
         async for chunks in files:
             received = await receive(
                 storage.wire,
-                chunks,
+                request.beating(chunks),
                 request=request.id,
                 number=len(request.result.files),
                 study=study,
@@ -87,6 +87,14 @@ class _StoreRequest:
         self._appends = 0
         self._committing = False
 
+    async def beating(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The same chunks; while they come, upkeep sees now and then that the request is alive."""
+        async for chunk in chunks:
+            yield chunk
+            silent = time.time_ns() // 1000 - self._intent.touched
+            if self._intent.studies and silent > _HEARTBEAT_SECONDS * 1_000_000:
+                await self._storage.intents.write(self._intent)
+
     async def add(self, received: Received) -> None:
         """Takes the next file of the request, and starts to write its blob."""
         self.result.files.append(received)
@@ -99,7 +107,7 @@ class _StoreRequest:
             _refuse(received)
             return
         self._known.add(identity)
-        if key not in self._intent.studies or self._silent():
+        if key not in self._intent.studies:
             self._intent.studies.add(key)
             await self._storage.intents.write(self._intent)
         self._pending.append(received)
@@ -159,9 +167,14 @@ class _StoreRequest:
             await self._storage.intents.done(self._intent)
 
     async def undo(self) -> None:
-        """Removes the blobs of a request that has committed nothing; otherwise upkeep finds the intent and finishes it."""
+        """Removes the blobs of a request that has committed nothing. Otherwise that is for upkeep, which needs the intent:
+        it may have done its part before the last blobs were there.
+        """
         await asyncio.gather(*self._puts, return_exceptions=True)
-        if self._committing or not self._intent.studies:
+        if not self._intent.studies:
+            return
+        if self._committing:
+            await self._storage.intents.write(self._intent)
             return
         async for blob in self._storage.wire.list_blobs(keys.request_prefix(self.id)):
             await self._storage.wire.delete_blob(blob)
@@ -172,9 +185,6 @@ class _StoreRequest:
         for task in done:
             del self._puts[task]
             task.result()
-
-    def _silent(self) -> bool:
-        return time.time_ns() // 1000 - self._intent.touched > _HEARTBEAT_SECONDS * 1_000_000
 
 
 def _refuse(item: Received) -> None:
