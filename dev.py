@@ -64,7 +64,8 @@ def main() -> int:
 
 def set_up() -> None:
     """Creates .venv and node_modules, unless they are as the pinned files want them."""
-    install("Python packages", ["requirements.txt", "requirements-dev.txt", "constraints.txt", ".python-version"], VENV, create_venv)
+    python = ["requirements.txt", "requirements-dev.txt", "constraints.txt", ".python-version"]
+    install("Python packages", python, VENV, create_venv)
     install("Azurite", ["package.json", "package-lock.json"], ROOT / "node_modules", install_azurite)
 
 
