@@ -9,11 +9,14 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.message import Message
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pydicom
 from pydicom.data import get_testdata_file
@@ -21,6 +24,8 @@ from pydicom.data import get_testdata_file
 SAMPLES = ("CT_small.dcm", "MR_small.dcm", "JPEG2000.dcm", "rtdose.dcm", "test-SR.dcm", "SC_rgb_rle_2frame.dcm")
 NEW_NAME = "Müller^Anna"
 DICOM_JSON = "application/dicom+json"
+BATCH_BYTES = 64 << 20
+UIDS = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "Rows"]
 
 
 @dataclass
@@ -70,7 +75,7 @@ def main() -> None:
     parser.add_argument("--url", required=True)
     parser.add_argument("directory", nargs="?", type=Path)
     arguments = parser.parse_args()
-    files = read_files(arguments.directory)
+    files = find_files(arguments.directory)
     if not files:
         raise SystemExit(f"There is no DICOM file in {arguments.directory}.")
     demo = Demo(arguments.url)
@@ -85,36 +90,65 @@ def main() -> None:
     print("\nAll of it worked.")
 
 
-def read_files(directory: Path | None) -> dict[str, bytes]:
-    """DICOM files by name: those below a directory, or some that come with pydicom."""
+def find_files(directory: Path | None) -> list[Path]:
+    """DICOM files: those below a directory, or some that come with pydicom."""
     if directory is None:
         found = [Path(str(get_testdata_file(name, download=False))) for name in SAMPLES]
     else:
         found = sorted(path for path in directory.rglob("*") if path.is_file())
-    files = {path.name: path.read_bytes() for path in found}
-    return {name: data for name, data in files.items() if data[128:132] == b"DICM"}
+    return [path for path in found if is_dicom(path)]
 
 
-def store(demo: Demo, files: dict[str, bytes]) -> list[dict[str, Any]]:
-    demo.step(f"Store {len(files)} files ({sum(map(len, files.values())):,} bytes)")
-    boundary = uuid.uuid4().hex
-    parts = [
-        f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode() + data + b"\r\n" for data in files.values()
-    ]
-    body = b"".join(parts) + f"--{boundary}--\r\n".encode()
-    content_type = f'multipart/related; type="application/dicom"; boundary={boundary}'
-    answer = demo.call("POST", "/v2/studies", body, Content_Type=content_type, Accept=DICOM_JSON)
-    result = answer.json()
-    stored: list[dict[str, Any]] = result.get("00081199", {}).get("Value", [])
-    demo.say(f"{len(stored)} stored, {len(result.get('00081198', {}).get('Value', []))} refused")
-    for item in result.get("00081198", {}).get("Value", []):
-        demo.say(f"refused: {comments(item) or 'reason'} {item['00081197']['Value'][0]}")
-    for item in stored:
-        if "00081196" in item:
-            demo.say(f"stored with warning {item['00081196']['Value'][0]}: {comments(item) or 'implicit VR'}")
+def is_dicom(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(132)[128:] == b"DICM"
+
+
+def store(demo: Demo, files: list[Path]) -> list[dict[str, Any]]:
+    demo.step(f"Store {len(files)} files ({sum(path.stat().st_size for path in files):,} bytes)")
+    stored: list[dict[str, Any]] = []
+    refused: Counter[str] = Counter()
+    for batch in batches(files):
+        result = store_batch(demo, batch)
+        stored += result.get("00081199", {}).get("Value", [])
+        refused.update(reason(item) for item in result.get("00081198", {}).get("Value", []))
+    warned = Counter(comments(item) or "implicit VR" for item in stored if "00081196" in item)
+    demo.say(f"{len(stored)} stored, {sum(warned.values())} of them with warnings; {sum(refused.values())} refused")
+    for outcome, texts in (("warning", warned), ("refused", refused)):
+        for text, count in texts.most_common():
+            demo.say(f"{outcome}, {count}x: {text}")
     if not stored:
         raise SystemExit("Nothing was stored.")
     return stored
+
+
+def batches(files: list[Path]) -> Iterator[list[Path]]:
+    """The files in requests of a moderate size."""
+    batch: list[Path] = []
+    size = 0
+    for path in files:
+        if batch and size + path.stat().st_size > BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+        batch.append(path)
+        size += path.stat().st_size
+    if batch:
+        yield batch
+
+
+def store_batch(demo: Demo, batch: list[Path]) -> Any:
+    boundary = uuid.uuid4().hex
+    head = f"--{boundary}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+    body = b"".join(head + path.read_bytes() + b"\r\n" for path in batch) + f"--{boundary}--\r\n".encode()
+    content_type = f'multipart/related; type="application/dicom"; boundary={boundary}'
+    return demo.call("POST", "/v2/studies", body, Content_Type=content_type, Accept=DICOM_JSON).json()
+
+
+def reason(item: dict[str, Any]) -> str:
+    """Why an instance was refused (PS3.18 10.5.3.2)."""
+    code = value(item, "00081197")
+    known = {"45070": "the instance is stored already", "43264": "not a valid DICOM instance"}
+    return f"{code} {known.get(code, '')} {comments(item)}".strip()
 
 
 def comments(item: dict[str, Any]) -> str:
@@ -122,12 +156,20 @@ def comments(item: dict[str, Any]) -> str:
     return "; ".join(comment["00000902"]["Value"][0] for comment in found)[:150]
 
 
-def choose(files: dict[str, bytes], stored: list[dict[str, Any]]) -> tuple[str, str, str, bytes]:
-    """The first stored instance that has pixel data, if any has."""
-    names = {item["00081155"]["Value"][0] for item in stored}
-    datasets = [(pydicom.dcmread(BytesIO(data), force=True), data) for data in files.values()]
-    known = [(dataset, data) for dataset, data in datasets if dataset.get("SOPInstanceUID") in names]
-    dataset, data = next(((d, b) for d, b in known if "PixelData" in d), known[0])
+def choose(files: list[Path], stored: list[dict[str, Any]]) -> tuple[str, str, str, bytes]:
+    """The first stored instance that has pixel data, if any has: its UIDs and its file."""
+    names = {value(item, "00081155") for item in stored}
+    found = None
+    for path in files:
+        dataset = pydicom.dcmread(path, specific_tags=UIDS, force=True)
+        if str(dataset.get("SOPInstanceUID")) in names:
+            found = found or path
+            if "Rows" in dataset:
+                found = path
+                break
+    assert found is not None
+    data = found.read_bytes()
+    dataset = pydicom.dcmread(BytesIO(data), stop_before_pixels=True)
     return str(dataset.StudyInstanceUID), str(dataset.SeriesInstanceUID), str(dataset.SOPInstanceUID), data
 
 
@@ -141,8 +183,8 @@ def search(demo: Demo, study: str) -> None:
     [result] = answer.json()
     demo.say(f"{value(result, '00201208')} instance(s), modality {value(result, '00080061')}")
     family = name(result).split("^")[0].lower()
-    if family:
-        found = demo.call("GET", f"/v2/studies?PatientName={family[:4]}&fuzzymatching=true")
+    if family.isalnum():
+        found = demo.call("GET", f"/v2/studies?PatientName={quote(family[:4])}&fuzzymatching=true")
         demo.check(f"names that begin with {family[:4]!r} are found", found.status == 200)
 
 
