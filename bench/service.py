@@ -10,7 +10,7 @@ import asyncio
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from pydicom.uid import generate_uid
@@ -21,13 +21,12 @@ from shared.services import bulk_update, change_feed, delete, retrieve
 from shared.services.bulk_update import StudyUpdate
 from shared.services.query import Query, parse
 from shared.services.search import search
-from shared.services.store import store
-from shared.settings import Settings
 from shared.storage.account import StorageAccount
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from tests import builders
 from tests.support.dicomweb import Uids
+from tests.support.services import store_files
 
 INSTANCES = 200
 NAME = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "New^Name"}]}}
@@ -54,16 +53,12 @@ async def measure_all(storage: Storage) -> None:
     files = [builders.instance(study, series, rows=512, columns=1024, InstanceNumber=n) for n in range(INSTANCES)]
     print(f"{'':44}{'ms':>9}{'CPU ms':>9}{'requests':>10}{'KB sent':>10}{'KB got':>10}")
 
-    async def stored(items: Iterable[bytes]) -> None:
-        async def parts() -> AsyncIterator[AsyncIterator[bytes]]:
-            for item in items:
-                yield chunks(item)
-
-        await store(storage, Settings(), parts(), DEFAULT, None)
-
     async def one_by_one() -> None:
         for file in files[:50]:
-            await stored([file])
+            await store_files(storage, [file])
+
+    async def store_rest() -> None:
+        await store_files(storage, files[50:])
 
     async def read() -> None:
         found = await retrieve.find(storage, DEFAULT, study)
@@ -97,7 +92,7 @@ async def measure_all(storage: Storage) -> None:
             await change_feed.page(storage, start=None, end=None, offset=0, limit=100, metadata=False)
 
     await measure(storage, "store 512 KB, one a request", 50, one_by_one)
-    await measure(storage, f"store 512 KB, {INSTANCES - 50} a request", INSTANCES - 50, lambda: stored(files[50:]))
+    await measure(storage, f"store 512 KB, {INSTANCES - 50} a request", INSTANCES - 50, store_rest)
     await measure(storage, "retrieve 512 KB, a study a request", INSTANCES, read)
     await measure(storage, "frame of 512 KB", 50, frames)
     await measure(storage, "metadata, a study a request", INSTANCES, metadata)
@@ -122,11 +117,6 @@ async def measure(storage: Storage, what: str, items: int, action: Callable[[], 
     ]
     each = [value / items for value in spent]
     print(f"{what:44}{each[0]:9.2f}{each[1]:9.2f}{each[2]:10.2f}{each[3]:10.1f}{each[4]:10.1f}", flush=True)
-
-
-async def chunks(data: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), 65536):
-        yield data[start : start + 65536]
 
 
 if __name__ == "__main__":

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from devhost.azurite import Azurite
+from shared.storage.account import StorageAccount
+from shared.storage.storage import Storage
 from tests.support.host import Host
+from tests.support.storage_proxy import StorageProxy, running_proxy
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +36,23 @@ def new_host(azurite: Azurite, tmp_path: Path) -> Iterator[Host]:
     running = Host(azurite.connection_string, tmp_path, DICOM_INTENT_TIMEOUT_SECONDS="1")
     yield running.start()
     running.stop()
+
+
+@pytest.fixture
+def account(azurite: Azurite) -> StorageAccount:
+    return StorageAccount.from_environment({"AzureWebJobsStorage": azurite.connection_string})
+
+
+@pytest.fixture
+async def storage(account: StorageAccount) -> AsyncIterator[Storage]:
+    """The services' storage in this process, where what it sends can be counted."""
+    opened = await Storage.open(account)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def proxy(azurite: Azurite) -> AsyncIterator[StorageProxy]:
+    """Counts, logs and disturbs what goes to the emulator."""
+    async with running_proxy(azurite.connection_string) as running:
+        yield running

@@ -10,14 +10,12 @@ import json
 import os
 import sys
 import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydicom.uid import generate_uid
 
-from devhost.azurite import Azurite
 from shared.dicom.searchable import Level
 from shared.services import bulk_update, retrieve, upkeep
 from shared.services.bulk_update import StudyUpdate
@@ -30,25 +28,12 @@ from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from shared.storage.wire import StorageError
 from tests import builders
-from tests.services.test_costs import store_files
 from tests.support.dicomweb import Uids
 from tests.support.host import ROOT
-from tests.support.storage_proxy import Cut, Exchange, StorageProxy, running_proxy
+from tests.support.services import store_files
+from tests.support.storage_proxy import Cut, Exchange, StorageProxy
 
 CHANGES = {"00100020": {"vr": "LO", "Value": ["changed"]}, "00081030": {"vr": "LO"}}
-
-
-@pytest.fixture
-async def storage(azurite: Azurite) -> AsyncIterator[Storage]:
-    opened = await Storage.open(StorageAccount.from_environment({"AzureWebJobsStorage": azurite.connection_string}))
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def proxy(azurite: Azurite) -> AsyncIterator[StorageProxy]:
-    async with running_proxy(azurite.connection_string) as running:
-        yield running
 
 
 async def run(proxy: StorageProxy, number: int, *action: Any) -> bool:

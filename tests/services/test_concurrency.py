@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 import pytest
 from pydicom.uid import generate_uid
 
-from devhost.azurite import Azurite
 from shared.dicom.searchable import Level
 from shared.errors import Unavailable
 from shared.services import upkeep
@@ -27,13 +26,13 @@ from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from shared.storage.wire import BlobNotFound
 from tests import builders
-from tests.services.test_costs import chunks, store_files
+from tests.support.services import chunks, store_files
 
 
 @pytest.fixture
-async def other_host(azurite: Azurite) -> AsyncIterator[Storage]:
+async def other_host(account: StorageAccount) -> AsyncIterator[Storage]:
     """A second connection that shares nothing in memory with the first."""
-    opened = await Storage.open(StorageAccount.from_environment({"AzureWebJobsStorage": azurite.connection_string}))
+    opened = await Storage.open(account)
     yield opened
     await opened.close()
 

@@ -6,38 +6,24 @@ import base64
 import json
 import random
 import uuid
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pydicom.uid import generate_uid
 
 from shared.services import bulk_update, retrieve
 from shared.services.bulk_update import LOCK, StudyUpdate
-from shared.services.store import StoreResult, store
-from shared.settings import Settings
 from shared.storage.operations import OperationRow
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from shared.storage.wire import Counters
 from tests import builders
+from tests.support.services import store_files
 
 CHANGES = {
     "00100010": {"vr": "PN", "Value": [{"Alphabetic": "New^Name"}]},
     "00100020": {"vr": "LO", "Value": ["new id"]},
 }
-
-
-async def chunks(data: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), 65536):
-        yield data[start : start + 65536]
-
-
-async def store_files(storage: Storage, files: Iterable[bytes]) -> StoreResult:
-    async def parts() -> AsyncIterator[AsyncIterator[bytes]]:
-        for file in files:
-            yield chunks(file)
-
-    return await store(storage, Settings(), parts(), DEFAULT, None)
 
 
 @contextmanager

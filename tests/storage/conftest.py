@@ -12,12 +12,7 @@ from azure.storage.blob.aio import ContainerClient
 from devhost.azurite import Azurite
 from shared.storage.account import CONTAINER, StorageAccount
 from shared.storage.wire import Wire
-from tests.support.storage_proxy import StorageProxy, running_proxy
-
-
-@pytest.fixture
-def account(azurite: Azurite) -> StorageAccount:
-    return StorageAccount.from_environment({"AzureWebJobsStorage": azurite.connection_string})
+from tests.support.storage_proxy import StorageProxy
 
 
 @pytest.fixture
@@ -27,12 +22,6 @@ async def wire(account: StorageAccount) -> AsyncIterator[Wire]:
     await wire.create_container()
     yield wire
     await wire.close()
-
-
-@pytest.fixture
-async def proxy(azurite: Azurite) -> AsyncIterator[StorageProxy]:
-    async with running_proxy(azurite.connection_string) as proxy:
-        yield proxy
 
 
 @pytest.fixture
