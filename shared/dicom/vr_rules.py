@@ -98,7 +98,7 @@ def _date(value: str) -> str | None:
 
 
 def _decimal(value: str) -> str | None:
-    trimmed = value.strip()
+    trimmed = value.strip(" ")
     if len(trimmed) > 16:
         return _too_long(16)
     return None if not trimmed or _DECIMAL.fullmatch(trimmed) else "value is no decimal string"

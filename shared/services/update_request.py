@@ -52,6 +52,7 @@ def parse(body: bytes) -> UpdateRequest:
 def _object(body: bytes) -> dict[str, Any]:
     try:
         parsed = json.loads(body)
+        json.dumps(parsed, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError):
         raise BadRequest("The syntax of the request body is invalid.") from None
     if not isinstance(parsed, dict):
@@ -110,7 +111,7 @@ def _fits(vr: str, value: Any) -> bool:
         return (
             isinstance(value, Mapping)
             and set(value) <= _NAME_GROUPS
-            and all(isinstance(part, str) for part in value.values())
+            and all(isinstance(part, str) and "\\" not in part for part in value.values())
         )
     if vr in _NUMBER_VRS:
         return isinstance(value, int | float) and not isinstance(value, bool)

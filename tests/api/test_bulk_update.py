@@ -213,6 +213,10 @@ def test_only_one_update_runs_at_a_time(host: Host) -> None:
     ("body", "detail"),
     [
         (b"{", "The syntax of the request body is invalid."),
+        (
+            b'{"studyInstanceUids":["1.2"],"changeDataset":{"00104000":{"vr":"LT","Value":["\\ud800"]}}}',
+            "The syntax of the request body is invalid.",
+        ),
         (b'{"studyInstanceUids":["1.2"]}', "The required field 'ChangeDataset' is missing or empty."),
         (
             b'{"studyInstanceUids":["1.2"],"changeDataset":{}}',

@@ -161,3 +161,10 @@ def test_values_that_fit(vr: str, values: list[str]) -> None:
 )
 def test_values_that_do_not_fit(vr: str, value: str, reason: str) -> None:
     assert broken_rule(vr, value) == reason
+
+
+@pytest.mark.parametrize("value", ["\u2028", "1.5\u2003", "\u0661"])
+def test_numbers_are_ascii(value: str) -> None:
+    """PS3.5 6.2: only spaces pad a number, and its digits are those of ASCII."""
+    assert broken_rule("DS", value) == "value is no decimal string"
+    assert broken_rule("IS", value) == "value is not an integer string"
