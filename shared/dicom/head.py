@@ -10,6 +10,7 @@ from shared.dicom import tags, vr
 from shared.dicom.charset import split_character_sets
 from shared.dicom.dataset_scanner import DatasetScanner
 from shared.dicom.element import Element, Fragment, Item, PixelData, ScannedFile
+from shared.dicom.identifiers import is_uid
 from shared.errors import InvalidDicom
 
 __all__ = ["Element", "Fragment", "HeadScanner", "Item", "PixelData", "ScannedFile"]
@@ -141,6 +142,8 @@ class HeadScanner:
     def _begin_dataset(self) -> DatasetScanner:
         if not self._transfer_syntax:
             raise InvalidDicom("The File Meta Information has no TransferSyntaxUID.")
+        if not is_uid(self._transfer_syntax):  # it goes into the headers of answers
+            raise InvalidDicom("The TransferSyntaxUID of the File Meta Information is not a UID.")
         dataset = DatasetScanner(self._offset, self._is_implicit_vr, self._is_little_endian, self._transfer_syntax)
         self._dataset = dataset
         rest = bytes(self._start[self._offset :])

@@ -496,3 +496,12 @@ def test_chunks_do_not_matter_in_sample_files(name: str) -> None:
             return error.detail
 
     assert outcome(13, 1, 4096) == outcome(65536) == outcome()
+
+
+@pytest.mark.parametrize("syntax", ["1.2\r\nSet-Cookie: a", "1.2.840.10008.1.2.1\u00e9", "explicit", "1" * 65])
+def test_transfer_syntax_must_be_a_uid(syntax: str) -> None:
+    """It is sent in the headers of answers (WADO-42), which it must not be able to break."""
+    value = syntax.encode("latin-1")
+    start = bytes(128) + b"DICM" + element(0x00020010, "UI", value + bytes(len(value) % 2))
+    with pytest.raises(InvalidDicom, match="not a UID"):
+        scan(start + PATIENT_ID)
