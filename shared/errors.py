@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 
 class ServiceError(Exception):
     """The base of all errors that a client is told about.
@@ -44,3 +46,8 @@ class UnsupportedMediaType(ServiceError):
 
 class Unavailable(ServiceError):
     """Storage does not answer, or another host won the race for this work; a repeat may succeed: 503."""
+
+
+def trace(error: BaseException) -> str:
+    """For logs: the kind of an exception and where it came from, without its text, which may quote patient data."""
+    return f"{type(error).__name__}\n{''.join(traceback.format_tb(error.__traceback__))}"

@@ -28,6 +28,7 @@ def host(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     assert running.stop() == 0
     log = running.log.read_text()
     assert "Traceback" not in log, log[-5000:]
+    assert "Unexpected" not in log, log[-5000:]
 
 
 @pytest.fixture

@@ -83,7 +83,8 @@ async def receive(
         received = await asyncio.to_thread(_describe, scan, study, request, blob)
     else:
         received = _describe(scan, study, request, blob)
-    received.data, received.blocks = data, blocks
+    if received.row:  # the bytes of a file that is refused are of no more use
+        received.data, received.blocks = data, blocks
     return received
 
 

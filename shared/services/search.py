@@ -18,7 +18,6 @@ from shared.services.results import Found, needs_metadata, result
 from shared.services.summaries import element
 from shared.storage import keys
 from shared.storage.change_feed import CREATE
-from shared.storage.intents import studies_of
 from shared.storage.lookups import ALL_SERIES, ALL_STUDIES, Hit, table_of
 from shared.storage.rows import InstanceRow, StudyHead, Summary
 from shared.storage.storage import Storage
@@ -41,7 +40,7 @@ _SELECTIVE_FIRST = (
 
 async def search(storage: Storage, partition: str, query: Query, base_url: str) -> list[bytes]:
     """The page of results as DICOM JSON objects, newest first (D-43); `base_url` begins the RetrieveURLs."""
-    busy = studies_of(await storage.intents.open())
+    busy = await storage.intents.studies()
     finder = _Finder(storage, partition, query, busy)
     wanted = query.offset + query.limit
     found: list[Found] = []

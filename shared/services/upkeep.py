@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import replace
 
+from shared.errors import trace
 from shared.services import bulk_update, delete
 from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.settle import settle
@@ -37,8 +37,8 @@ async def upkeep(storage: Storage, settings: Settings) -> None:
         try:
             if await storage.intents.claim(intent):
                 await resolve(storage, intent)
-        except Exception:
-            logger.exception("Upkeep could not finish the %s request %s.", intent.kind, intent.id)
+        except Exception as error:
+            logger.error("Upkeep could not finish the %s request %s: %s", intent.kind, intent.id, trace(error))
     await _forget_markers(storage)
 
 
@@ -78,7 +78,7 @@ async def _fence(storage: Storage, key: str, request: str) -> None:
         study = head.study or StudyRow(
             created=0, version=0, instance_version=0, instances=0, series=0, summary={}, newest=("", "")
         )
-        touch = Operation("update" if head.study else "insert", replace(study).entity(key))
+        touch = Operation("update" if head.study else "insert", study.entity(key))
         fence = Operation("insert", Entity(key, keys.fence_row(request), {}))
         try:
             await storage.wire.transact(TABLE, [touch, fence])

@@ -9,7 +9,6 @@ import json
 import secrets
 import time
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,8 @@ TABLE = "intents"
 STORE = "store"
 DELETE = "delete"
 UPDATE = "update"
+
+_STUDIES = tuple(f"s{part}" for part in range(12))  # the parts that `pack` can make of one row's studies
 
 
 @dataclass(slots=True)
@@ -68,10 +69,10 @@ class Intents:
         """All work in flight, here and on other hosts: the table holds nothing else, so it is short."""
         return [_intent(entity) async for entity in self._wire.entities(TABLE, "")]
 
-
-def studies_of(intents: Iterable[Intent]) -> set[str]:
-    """The studies that work in flight touches: what lookup tables say of them may be about to change."""
-    return {study for intent in intents for study in intent.studies}
+    async def studies(self) -> set[str]:
+        """The studies that work in flight touches: what lookup tables say of them may be about to change."""
+        entities = self._wire.entities(TABLE, "", select=_STUDIES)
+        return {study async for entity in entities for study in _unpacked(entity, "s")}
 
 
 def _bucket(intent_id: str) -> str:
@@ -80,12 +81,26 @@ def _bucket(intent_id: str) -> str:
 
 def _entity(intent: Intent) -> Entity:
     intent.touched = time.time_ns() // 1000
-    packed = zlib.compress(json.dumps([sorted(intent.studies), intent.payload]).encode())
     properties: dict[str, Value] = {"kind": intent.kind, "touched": intent.touched}
-    return Entity(_bucket(intent.id), intent.id, properties | pack("p", packed), intent.etag)
+    properties |= pack("s", _packed(sorted(intent.studies))) | pack("p", _packed(intent.payload))
+    return Entity(_bucket(intent.id), intent.id, properties, intent.etag)
 
 
 def _intent(entity: Entity) -> Intent:
     row = entity.properties
-    studies, payload = json.loads(zlib.decompress(unpack("p", row)))
-    return Intent(entity.row_key, text(row, "kind"), set(studies), payload, number(row, "touched"), entity.etag)
+    return Intent(
+        id=entity.row_key,
+        kind=text(row, "kind"),
+        studies=set(_unpacked(entity, "s")),
+        payload=_unpacked(entity, "p"),
+        touched=number(row, "touched"),
+        etag=entity.etag,
+    )
+
+
+def _packed(value: Any) -> bytes:
+    return zlib.compress(json.dumps(value).encode())
+
+
+def _unpacked(entity: Entity, prefix: str) -> Any:
+    return json.loads(zlib.decompress(unpack(prefix, entity.properties)))

@@ -42,11 +42,11 @@ def problem(status: HTTPStatus, detail: str) -> Response:
 def answer_to(error: Exception) -> Response:
     """The response to an exception. What is not in the table is a bug: it is logged, and its text stays inside."""
     if isinstance(error, errors.ServiceError):
-        return problem(STATUS[type(error)], error.detail)
+        return problem(next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), error.detail)
     if isinstance(error, StorageError):
         logger.warning("Storage answered %s %s.", error.status, error.code)
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The data store is not available. Please retry the request.")
     if isinstance(error, ExceptionGroup):
         return answer_to(error.exceptions[0])
-    logger.error("Unexpected %s.", type(error).__name__, exc_info=error)
+    logger.error("Unexpected %s", errors.trace(error))
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, _INTERNAL)

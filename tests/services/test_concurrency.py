@@ -153,3 +153,9 @@ async def test_partition_is_created_once(storage: Storage, other_host: Storage) 
     found = await storage.partitions.all()
     assert [partition.name for partition in found].count(name) == 1
     assert len({partition.key for partition in found}) == len(found)
+
+
+async def test_refused_files_are_not_held(storage: Storage) -> None:
+    """D-16: memory does not grow with what a request sends."""
+    result = await store_files(storage, [builders.instance(PatientID=None) for _ in range(3)])
+    assert [item.data for item in result.failed] == [None] * 3
