@@ -18,6 +18,7 @@ from pydicom.uid import generate_uid
 from devhost.azurite import Azurite
 from shared.dicom.searchable import Level
 from shared.services import bulk_update, change_feed, delete, retrieve
+from shared.services import frames as stored_frames
 from shared.services.bulk_update import StudyUpdate
 from shared.services.query import Query, parse
 from shared.services.search import search
@@ -74,8 +75,8 @@ async def measure_all(storage: Storage) -> None:
     async def frames() -> None:
         for file in files[:50]:
             found = await retrieve.find(storage, DEFAULT, study, series, Uids.of(file).instance)
-            [ranges] = retrieve.frame_ranges(found.rows[0], [1])
-            async for _ in retrieve.frame(storage, found.rows[0], ranges):
+            index = await stored_frames.frame_index(storage, found.rows[0])
+            async for _ in stored_frames.read_frame(storage, found.rows[0], index, 1):
                 pass
 
     async def searches() -> None:

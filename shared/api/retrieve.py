@@ -7,7 +7,7 @@ from fastapi import Response
 
 from shared.api.requests import accept, accept_query, identifiers, wants_original
 from shared.errors import BadRequest, NotAcceptable
-from shared.services import partitions, retrieve
+from shared.services import frames, partitions, retrieve
 from shared.services.retrieve import Resource, find
 from shared.services.service import storage
 from shared.storage.rows import InstanceRow
@@ -62,7 +62,7 @@ async def get_metadata(call: Call) -> Response:
 async def get_frames(call: Call) -> Response:
     """Frames by their numbers, from 1 (WADO-5, WADO-60 to WADO-67)."""
     study, series, instance = identifiers(call)
-    numbers = retrieve.parse_frames(call.path("frames"))
+    numbers = frames.parse_frames(call.path("frames"))
     choices = negotiate(accept(call), representations.FRAMES, accept_query(call))
     account = await storage()
     partition = await partitions.use(account, call.partition)
@@ -76,18 +76,19 @@ async def get_frames(call: Call) -> Response:
             "The request accept header is only supported for single frame retrieval. "
             "For multiple frames, use a multipart accept header."
         )
-    ranges = retrieve.frame_ranges(row, numbers)
+    index = await frames.frame_index(account, row)
+    frames.check(index, numbers)
     media_type = choice.content_type(row.layout.transfer_syntax)
     if not choice.multipart:
-        headers = {"Content-Length": str(sum(length for _, length in ranges[0]))}
-        return streamed(await primed(retrieve.frame(account, row, ranges[0])), media_type, headers)
+        headers = {"Content-Length": str(sum(length for _, length in index.ranges(numbers[0])))}
+        return streamed(await primed(frames.read_frame(account, row, index, numbers[0])), media_type, headers)
     boundary = multipart.new_boundary()
     location = f"{_location(call, study, row)}/frames/"
 
     async def parts() -> AsyncIterator[bytes]:
-        for position, (number, pieces) in enumerate(zip(numbers, ranges, strict=True)):
+        for position, number in enumerate(numbers):
             yield multipart.part_header(boundary, media_type, f"{location}{number}", first=position == 0)
-            async for chunk in retrieve.frame(account, row, pieces):
+            async for chunk in frames.read_frame(account, row, index, number):
                 yield chunk
         yield multipart.closing(boundary)
 

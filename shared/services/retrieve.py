@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from shared.dicom.change_set import Changes, patch_file
-from shared.dicom.frames import FrameIndex
-from shared.errors import BadRequest, NotFound, Unavailable
+from shared.errors import NotFound, Unavailable
 from shared.services.metadata import latest_metadata
 from shared.storage import keys
 from shared.storage.rows import InstanceRow, StudyHead
@@ -100,36 +98,6 @@ async def metadata(storage: Storage, resource: Resource) -> AsyncIterator[bytes]
         yield opening + await latest_metadata(storage, row, resource.changes(row))
         opening = b","
     yield b"]"
-
-
-def parse_frames(text: str) -> list[int]:
-    """The frame numbers of a comma list; raises BadRequest (WADO-60)."""
-    if not re.fullmatch(r" *-?[0-9]{1,18} *(, *-?[0-9]{1,18} *)*", text):
-        raise BadRequest("The specified frames value is not valid. The frames must be integers separated by commas.")
-    numbers = [int(part) for part in text.split(",")]
-    if min(numbers) <= 0:
-        raise BadRequest(
-            "The specified frames value is not valid. At least one frame must be present, "
-            "and all requested frames must have value greater than 0."
-        )
-    return numbers
-
-
-def frame_ranges(row: InstanceRow, numbers: Sequence[int]) -> list[list[tuple[int, int]]]:
-    """Where each frame stands in the stored file, which updates never touch (D-67). Raises NotFound (WADO-62, 63)."""
-    if not row.frames:
-        raise NotFound("The specified frame cannot be found.")
-    index = FrameIndex.from_bytes(row.frames)
-    if max(numbers) > index.count:
-        raise NotFound("The specified frame cannot be found.")
-    return [index.ranges(number) for number in numbers]
-
-
-async def frame(storage: Storage, row: InstanceRow, ranges: Sequence[tuple[int, int]]) -> AsyncIterator[bytes]:
-    """The bytes of one frame: its own ranges of the blob and nothing else."""
-    for offset, length in ranges:
-        async for chunk in storage.wire.read_blob(row.blob, offset, length):
-            yield chunk
 
 
 @dataclass(slots=True)
