@@ -3,12 +3,15 @@
 import gzip
 import re
 import zlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
+
+from shared.web import ranges
+from shared.web.problems import problem
 
 _GZIP_FROM_BYTES = 1024
 
@@ -51,11 +54,38 @@ def accepts_gzip(request: Request) -> bool:
     return any(item == "gzip" or (re.fullmatch(r"gzip;q=(1.*|0\.0*[1-9].*)", item)) for item in encodings)
 
 
-def streamed(chunks: AsyncIterator[bytes], media_type: str, headers: Mapping[str, str] | None = None) -> Response:
+def streamed(
+    chunks: AsyncIterator[bytes],
+    media_type: str,
+    headers: Mapping[str, str] | None = None,
+    status: HTTPStatus = HTTPStatus.OK,
+) -> Response:
     """A body that is sent while it is made. Content-Type is exactly `media_type`."""
-    response = _ClosingResponse(chunks, headers=dict(headers or {}))
+    response = _ClosingResponse(chunks, status_code=status.value, headers=dict(headers or {}))
     response.headers["Content-Type"] = media_type
     return response
+
+
+async def ranged(
+    request: Request, media_type: str, etag: str, length: int, read: Callable[[int, int], AsyncIterator[bytes]]
+) -> Response:
+    """A body of `length` bytes, or the range of it that the request asks for: 200, 206 or 416 (RFC 9110 14, D-29).
+
+    `read` takes an offset and a length, and gives the bytes.
+    """
+    headers = {"Accept-Ranges": "bytes", "ETag": etag}
+    # RFC 9110 14.2: Range is for GET alone.
+    asked = ranges.requested(request.headers.get("range"), length) if request.method == "GET" else None
+    if asked is None or not ranges.applies(request.headers.get("if-range"), etag):
+        headers["Content-Length"] = str(length)
+        return streamed(await primed(read(0, length)), media_type, headers)
+    headers["Content-Range"] = ranges.content_range(asked, length)
+    if not asked:
+        response = problem(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "The requested range cannot be satisfied.")
+        response.headers.update(headers)
+        return response
+    headers["Content-Length"] = str(len(asked))
+    return streamed(await primed(read(asked.start, len(asked))), media_type, headers, HTTPStatus.PARTIAL_CONTENT)
 
 
 class _ClosingResponse(StreamingResponse):
