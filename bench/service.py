@@ -63,20 +63,21 @@ async def measure_all(storage: Storage) -> None:
 
     async def read() -> None:
         found = await retrieve.find(storage, DEFAULT, study)
-        async for _, stream in retrieve.files(storage, found):
+        async for _, stream in retrieve.files(storage, found, retrieve.rows(storage, found, metadata=False)):
             async for _ in stream:
                 pass
 
     async def metadata() -> None:
-        found = await retrieve.find(storage, DEFAULT, study, metadata=True)
+        found = await retrieve.find(storage, DEFAULT, study)
         async for _ in retrieve.metadata(storage, found):
             pass
 
     async def frames() -> None:
         for file in files[:50]:
             found = await retrieve.find(storage, DEFAULT, study, series, Uids.of(file).instance)
-            index = await stored_frames.frame_index(storage, found.rows[0])
-            async for _ in stored_frames.read_frame(storage, found.rows[0], index, 1):
+            assert found.row
+            index = await stored_frames.frame_index(storage, found.row)
+            async for _ in stored_frames.read_frame(storage, found.row, index, 1):
                 pass
 
     async def searches() -> None:

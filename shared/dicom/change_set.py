@@ -69,6 +69,11 @@ def patch_metadata(metadata: bytes, changes: Changes, character_sets: Sequence[s
     return dicom_json.join(lines)
 
 
+def patches_head_only(layout: HeadLayout, changes: Changes) -> bool:
+    """Whether the patched file is what `patch_head` makes of its head, and then the rest of the stored file."""
+    return layout.transfer_syntax not in DEFLATED and not _dataset_patch(layout, changes).rewrites_rest
+
+
 def patch_head(head: bytes, layout: HeadLayout, changes: Changes) -> bytes:
     """The patched form of a file's first `layout.head_length` bytes (of a deflated file: with an inflated data set)."""
     start = end_of_file_meta(head, layout.transfer_syntax in DEFLATED) or layout.head_length

@@ -15,7 +15,7 @@ from shared.dicom import tags
 from shared.dicom.element import Fragment, PixelData, ScannedFile
 from shared.dicom.element_codec import UNDEFINED_LENGTH
 
-_NATIVE: Final = struct.Struct("<cQQQ")  # kind, offset, frame length in bytes, frames
+_NATIVE: Final = struct.Struct("<cQQQ")  # kind, offset, frame length in bytes (in bits if they are packed), frames
 _ENCAPSULATED: Final = struct.Struct("<cQI")  # kind, offset of the first fragment, frames
 _ITEM_HEADER: Final = 8
 
@@ -27,14 +27,16 @@ _SUBSAMPLED: Final = frozenset({"YBR_FULL_422", "YBR_PARTIAL_422"})
 class FrameIndex:
     """The byte ranges of every frame of one file.
 
-    Native frames follow each other without a gap, so `offset`, `frame_length` and `frames` say it all. Frames of
-    encapsulated pixel data are runs of fragments: `firsts` holds the number of each frame's first fragment (and one
-    more entry, the number of fragments), `offsets` and `lengths` the fragments' values.
+    All offsets are counted in the file, of a deflated file in its inflated form. Native frames follow each other without
+    a gap, so `offset`, `frame_length` and `frames` say it all; frames of packed bits that do not fill bytes have
+    `frame_bits` instead. Frames of encapsulated pixel data are runs of fragments: `firsts` holds the number of each
+    frame's first fragment (and one more entry, the number of fragments), `offsets` and `lengths` the fragments' values.
     """
 
     offset: int = 0
     frame_length: int = 0
     frames: int = 0
+    frame_bits: int = 0
     firsts: Sequence[int] = ()
     offsets: Sequence[int] = ()
     lengths: Sequence[int] = ()
@@ -44,20 +46,37 @@ class FrameIndex:
         """The number of frames."""
         return self.frames
 
+    def length(self, frame: int) -> int:
+        """The bytes of a frame. Raises IndexError as `ranges` does."""
+        if self.frame_bits:
+            return (self.frame_bits + 7) // 8
+        return sum(length for _, length in self.ranges(frame))
+
     def ranges(self, frame: int) -> list[tuple[int, int]]:
         """The ranges of a frame, as (offset in the file, length in bytes); `frame` counts from 1.
 
-        Raises IndexError when the instance has no such frame.
+        Of packed bits they may hold a few of the neighbours too, which `aligned` takes off. Raises IndexError when the
+        instance has no such frame.
         """
         if not 1 <= frame <= self.frames:
             raise IndexError(frame)
+        if self.frame_bits:
+            first, end = (frame - 1) * self.frame_bits // 8, (frame * self.frame_bits + 7) // 8
+            return [(self.offset + first, end - first)]
         if not self.firsts:
             return [(self.offset + (frame - 1) * self.frame_length, self.frame_length)]
         fragments = range(self.firsts[frame - 1], self.firsts[frame])
         return [(self.offsets[fragment], self.lengths[fragment]) for fragment in fragments]
 
+    def aligned(self, frame: int, data: bytes) -> bytes:
+        """A frame of packed bits from the bytes of its range: it begins on a byte, and ends in zeros (PS3.5 8.1.1)."""
+        bits = int.from_bytes(data, "little") >> (frame - 1) * self.frame_bits % 8
+        return (bits & (1 << self.frame_bits) - 1).to_bytes(self.length(frame), "little")
+
     def to_bytes(self) -> bytes:
         """A compact form for storage: 25 bytes when native, a deflated table of lengths when encapsulated."""
+        if self.frame_bits:
+            return _NATIVE.pack(b"B", self.offset, self.frame_bits, self.frames)
         if not self.firsts:
             return _NATIVE.pack(b"N", self.offset, self.frame_length, self.frames)
         # Fragments are separated by nothing but item headers, so that their lengths tell their offsets.
@@ -68,9 +87,9 @@ class FrameIndex:
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
         """The inverse of `to_bytes`."""
-        if data[:1] == b"N":
-            _, offset, frame_length, frames = _NATIVE.unpack(data)
-            return cls(offset, frame_length, frames)
+        if data[:1] in (b"N", b"B"):
+            kind, offset, size, frames = _NATIVE.unpack(data)
+            return cls(offset, size, frames) if kind == b"N" else cls(offset, frames=frames, frame_bits=size)
         _, offset, frames = _ENCAPSULATED.unpack_from(data)
         table = array("I")
         table.frombytes(zlib.decompress(data[_ENCAPSULATED.size :]))
@@ -91,40 +110,42 @@ class FrameIndex:
 
 
 def locate_frames(scan: ScannedFile) -> FrameIndex | None:
-    """The frames of a scanned file; None without pixel data, or when its frames cannot be told apart by offsets.
+    """The frames of a scanned file; None without pixel data, or when its frames cannot be told apart.
 
-    They cannot in deflated files, when bit-packed frames do not start on a byte, when neither an offset table nor the
-    starts of images assign fragments to frames, and when the description of the image is incomplete.
+    They cannot when the image's description is incomplete, or neither an offset table nor the starts of images assign
+    fragments to frames.
     """
     pixel_data = scan.pixel_data
-    frames = _number_of_frames(scan)
-    if pixel_data is None or frames is None or scan.is_deflated:
+    if pixel_data is None:
         return None
     if pixel_data.length == UNDEFINED_LENGTH:
-        return _encapsulated(scan, pixel_data, frames)
-    return _native(scan, pixel_data, frames)
+        return _encapsulated(scan, pixel_data)
+    return _native(scan, pixel_data)
 
 
-def _native(scan: ScannedFile, pixel_data: PixelData, frames: int) -> FrameIndex | None:
+def _native(scan: ScannedFile, pixel_data: PixelData) -> FrameIndex | None:
     rows, columns = _unsigned(scan, tags.ROWS), _unsigned(scan, tags.COLUMNS)
     samples, bits_allocated = _unsigned(scan, tags.SAMPLES_PER_PIXEL) or 1, _unsigned(scan, tags.BITS_ALLOCATED)
     if not rows or not columns or not bits_allocated:
         return None
     bits = rows * columns * samples * bits_allocated
+    frames = _number_of_frames(scan) or max(pixel_data.length * 8 // bits, 1)
     claimed = frames * bits // 8
     if _text(scan, tags.PHOTOMETRIC_INTERPRETATION) in _SUBSAMPLED and pixel_data.length < claimed:
         bits = bits * 2 // 3
-    if bits % 8 and frames > 1:
+    complete = min(frames, pixel_data.length * 8 // bits)
+    if not complete:
         return None
-    frame_length = (bits + 7) // 8
-    complete = min(frames, pixel_data.length // frame_length)
-    return FrameIndex(pixel_data.value_offset, frame_length, complete) if complete else None
+    if bits % 8 and frames > 1:
+        return FrameIndex(pixel_data.value_offset, frames=complete, frame_bits=bits)
+    return FrameIndex(pixel_data.value_offset, (bits + 7) // 8, complete)
 
 
-def _encapsulated(scan: ScannedFile, pixel_data: PixelData, frames: int) -> FrameIndex | None:
+def _encapsulated(scan: ScannedFile, pixel_data: PixelData) -> FrameIndex | None:
     fragments = pixel_data.fragments
     if not fragments:
         return None
+    frames = _number_of_frames(scan) or sum(fragment.starts_image for fragment in fragments) or len(fragments)
     firsts = (
         _firsts_of_table(fragments, _extended_offset_table(scan), frames)
         or _firsts_of_table(fragments, _offsets(pixel_data.basic_offset_table, "I"), frames)
@@ -177,6 +198,7 @@ def _little_endian(numbers: array[int]) -> array[int]:
 
 
 def _number_of_frames(scan: ScannedFile) -> int | None:
+    """None when the file has one that is no number."""
     text = _text(scan, tags.NUMBER_OF_FRAMES)
     try:
         return max(int(text), 1) if text else 1

@@ -1,14 +1,30 @@
-"""Frames of stored instances: where they lie in the file, and their bytes (WADO-60 to WADO-67, D-27)."""
+"""Frames of stored instances: where they lie in the file, and their bytes (WADO-60 to WADO-67, D-27).
+
+A request's frames that lie close to each other are read as one range; the next ones are read ahead.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 
+from shared.dicom.file_meta import end_of_file_meta
 from shared.dicom.frames import FrameIndex
+from shared.dicom.head import DEFLATED
 from shared.errors import BadRequest, NotFound
+from shared.services.races import StudyChanged
+from shared.services.read_ahead import ahead
 from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
+from shared.storage.wire import BlobNotFound
+
+NEAR_BYTES = 64 * 1024
+"""What may lie between two frames that are read as one range."""
+
+_INFLATED_PIECE = 256 * 1024
+
+type Run = list[int]
 
 
 def parse_frames(text: str) -> list[int]:
@@ -38,7 +54,108 @@ def check(index: FrameIndex, numbers: Sequence[int]) -> None:
 
 
 async def read_frame(storage: Storage, row: InstanceRow, index: FrameIndex, number: int) -> AsyncIterator[bytes]:
-    """The bytes of one frame as stored, in chunks: its own ranges of the blob and nothing else."""
-    for offset, length in index.ranges(number):
-        async for chunk in storage.wire.read_blob(row.blob, offset, length):
+    """The bytes of one frame as stored, in chunks."""
+    async for _, chunks in read_frames(storage, row, index, [number]):
+        async for chunk in chunks:
             yield chunk
+
+
+async def read_frames(
+    storage: Storage, row: InstanceRow, index: FrameIndex, numbers: Sequence[int]
+) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+    """The frames with these numbers, in their order; each has to be read to its end before the next.
+
+    Raises StudyChanged when the instance is gone meanwhile.
+    """
+
+    async def runs() -> AsyncIterator[tuple[Run, AsyncIterator[bytes]]]:
+        for run in _runs(index, numbers):
+            yield run, _read(storage, row, *_span(index, run))
+
+    async for run, chunks in ahead(runs()):
+        cutter = _Cutter(chunks, _span(index, run)[0])
+        for number in run:
+            yield number, _frame(cutter, index, number)
+
+
+def _runs(index: FrameIndex, numbers: Sequence[int]) -> list[Run]:
+    """The frames in their order, those together that are read as one range."""
+    runs: list[Run] = []
+    end = None
+    for number in numbers:
+        ranges = index.ranges(number)
+        if end is not None and end <= ranges[0][0] <= end + NEAR_BYTES:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+        end = sum(ranges[-1])
+    return runs
+
+
+def _span(index: FrameIndex, run: Run) -> tuple[int, int]:
+    """The range [first, end) of the file that holds a run."""
+    return index.ranges(run[0])[0][0], sum(index.ranges(run[-1])[-1])
+
+
+async def _frame(cutter: _Cutter, index: FrameIndex, number: int) -> AsyncIterator[bytes]:
+    pieces = (chunk for offset, length in index.ranges(number) async for chunk in cutter.cut(offset, length))
+    if index.frame_bits:
+        yield index.aligned(number, b"".join([chunk async for chunk in pieces]))
+        return
+    async for chunk in pieces:
+        yield chunk
+
+
+class _Cutter:
+    """Takes ranges out of a stream, in ascending order."""
+
+    def __init__(self, chunks: AsyncIterator[bytes], position: int) -> None:
+        self._chunks = chunks
+        self._position = position
+        self._rest = b""
+
+    async def cut(self, offset: int, length: int) -> AsyncIterator[bytes]:
+        """The bytes [offset, offset + length) of the file."""
+        while length:
+            if not self._rest:
+                self._rest = await anext(self._chunks)
+            skipped = min(offset - self._position, len(self._rest))
+            piece = self._rest[skipped : skipped + length]
+            self._rest = self._rest[skipped + len(piece) :]
+            self._position += skipped + len(piece)
+            if piece:
+                offset += len(piece)
+                length -= len(piece)
+                yield piece
+
+
+async def _read(storage: Storage, row: InstanceRow, first: int, end: int) -> AsyncGenerator[bytes]:
+    """The bytes [first, end) of the stored file, of a deflated one those of its inflated form."""
+    deflated = row.layout.transfer_syntax in DEFLATED
+    stored = storage.wire.read_blob(row.blob) if deflated else storage.wire.read_blob(row.blob, first, end - first)
+    try:
+        async for chunk in _inflated(stored, first, end) if deflated else stored:
+            yield chunk
+    except BlobNotFound as error:
+        raise StudyChanged(f"The file of the instance {row.sop_instance} cannot be read.") from error
+    finally:
+        await stored.aclose()
+
+
+async def _inflated(stored: AsyncIterator[bytes], first: int, end: int) -> AsyncIterator[bytes]:
+    """A deflated file has to be read from its beginning."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    position = 0
+    start = b""
+    async for chunk in stored:
+        if not position:
+            start += chunk
+            if (position := end_of_file_meta(start, is_deflated=True) or 0) == 0:
+                continue
+            chunk = start[position:]
+        while position < end and (piece := inflater.decompress(chunk, _INFLATED_PIECE)):
+            yield piece[max(first - position, 0) : end - position]
+            position += len(piece)
+            chunk = inflater.unconsumed_tail
+        if position >= end:
+            return

@@ -1,9 +1,13 @@
-"""Commits are conditional: whoever loses a race reads again and tries again, a limited number of times."""
+"""Commits are conditional: whoever loses a race reads again and tries again, a limited number of times.
+
+So does a reader who finds that what he reads has changed under his hands.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from shared.errors import Unavailable
@@ -13,6 +17,7 @@ ATTEMPTS = range(20)
 
 _RACES = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED})
 _LONGEST_PAUSE_SECONDS = 0.1
+_READ_ATTEMPTS = range(4)
 
 
 async def lost(error: TransactionFailed, attempt: int) -> None:
@@ -25,3 +30,17 @@ async def lost(error: TransactionFailed, attempt: int) -> None:
 def contended() -> Unavailable:
     """The error after the last attempt."""
     return Unavailable("Too many requests change this study at the same time.")
+
+
+class StudyChanged(Unavailable):
+    """Instances that were there when a reader began have been deleted or replaced since."""
+
+
+async def steadily[T](read: Callable[[], Awaitable[T]]) -> T:
+    """What `read` returns once it was not disturbed by other requests. Raises its last StudyChanged."""
+    for attempt in _READ_ATTEMPTS:
+        try:
+            return await read()
+        except StudyChanged:
+            await asyncio.sleep(0.01 * 2**attempt)
+    return await read()

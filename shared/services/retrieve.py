@@ -1,4 +1,4 @@
-"""Retrieve (WADO-RS): finds instances, and streams their files, frames and metadata in their latest or original version."""
+"""Retrieve (WADO-RS): finds studies, series and instances, and streams their files and metadata, latest or original."""
 
 from __future__ import annotations
 
@@ -6,33 +6,49 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from shared.dicom.change_set import Changes, patch_file
-from shared.errors import NotFound, Unavailable
+from shared.dicom.change_set import Changes
+from shared.errors import NotFound
 from shared.services.metadata import latest_metadata
+from shared.services.races import StudyChanged
+from shared.services.read_ahead import ahead
+from shared.services.stored_file import read_file
 from shared.storage import keys
-from shared.storage.rows import InstanceRow, StudyHead
+from shared.storage.rows import InstanceRow, SeriesRow, StudyHead
 from shared.storage.storage import Storage
-from shared.storage.wire import StorageError
 
-READ_AHEAD = 3
+# A study of up to so many instances is read by one query, a larger one series by series.
+_ROWS_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A study, a series or an instance: the instances it has, in the order of D-24, under the study's head."""
+    """A study, a series or an instance, as its study was at one moment.
 
-    study: str
+    `key` is the study's PartitionKey; `series` are those of the resource, in the order of D-24; `row` is the instance if
+    the resource is one.
+    """
+
+    key: str
     head: StudyHead
-    rows: Sequence[InstanceRow]
+    series: Sequence[SeriesRow]
+    row: InstanceRow | None
     original: bool
 
+    @property
+    def study(self) -> str:
+        """The StudyInstanceUID."""
+        return keys.parse_study_partition(self.key)[1]
+
     def changes(self, row: InstanceRow) -> Changes:
+        """What the version that is asked for has changed of the stored instance."""
         return {} if self.original else self.head.changes_to(row.version)
 
     def etag(self) -> str:
         """D-26: changes with every store, delete and update; the original has its own."""
-        newest = max(self.head.current_version(row.version) for row in self.rows)
-        version = f"{newest}-{len(self.rows)}"
+        newest, count = max(series.version for series in self.series), sum(series.instances for series in self.series)
+        if self.row:
+            newest, count = self.row.version, 1
+        version = f"{self.head.current_version(newest)}-{count}"
         return f'"{version}-original"' if self.original else f'"{version}"'
 
 
@@ -44,84 +60,75 @@ async def find(
     sop_instance: str | None = None,
     *,
     original: bool = False,
-    metadata: bool = False,
 ) -> Resource:
-    """The instances of a resource, with their metadata when that is wanted. Raises NotFound (WADO-13, WADO-14)."""
+    """A study, series or instance. Raises NotFound when there is none (WADO-13, WADO-14)."""
     key = keys.study_partition(partition, study)
+    row = None
     if series and sop_instance:
         head, row = await storage.instances.find(key, series, sop_instance)
-        rows = [row] if row else []
     else:
         head = await storage.instances.head(key)
-        numbers = {name: item.number for name, item in head.series.items()}
-        found = [row async for row in storage.instances.rows(key, series, metadata=metadata)] if head.exists else []
-        rows = sorted(found, key=lambda row: (numbers.get(row.series, 0), row.series, row.number, row.sop_instance))
-    if not rows:
+    members = [item for item in head.series.values() if series in (None, item.series)] if head.exists else []
+    if not members or (sop_instance and not row):
         level = "instance" if sop_instance else "series" if series else "study"
         raise NotFound(f"The specified {level} cannot be found.")
-    return Resource(study, head, rows, original)
+    members.sort(key=lambda item: (item.number, item.series))
+    return Resource(key, head, members, row, original)
 
 
-async def file(storage: Storage, resource: Resource, row: InstanceRow) -> AsyncIterator[bytes]:
-    """The DICOM file of one instance: as stored, or with the change sets of its study (D-65)."""
-    stored = storage.wire.read_blob(row.blob)
-    changes = resource.changes(row)
-    latest = patch_file(stored, row.layout, changes) if changes else stored
-    async for chunk in latest:
-        yield chunk
+async def rows(storage: Storage, resource: Resource, *, metadata: bool) -> AsyncIterator[InstanceRow]:
+    """The instances of a resource in the order of D-24, with their metadata and frames when that is wanted.
 
-
-async def files(storage: Storage, resource: Resource) -> AsyncIterator[tuple[InstanceRow, AsyncIterator[bytes]]]:
-    """All files of a resource, the first bytes of the next ones being read ahead."""
-    waiting: list[asyncio.Task[_Opened]] = []
-    rows = iter(resource.rows)
+    Raises StudyChanged when some that the resource has are not there any more. Those stored since are left out.
+    """
+    if resource.row:
+        yield resource.row
+        return
+    few = sum(item.instances for item in resource.series) <= _ROWS_AT_ONCE
+    pieces = [resource.series] if few else [[item] for item in resource.series]
+    following = asyncio.create_task(_rows(storage, resource, pieces[0], metadata))
     try:
-        while True:
-            while len(waiting) < READ_AHEAD and (row := next(rows, None)):
-                waiting.append(asyncio.create_task(_Opened.open(row, file(storage, resource, row))))
-            if not waiting:
-                return
-            opened = await waiting.pop(0)
-            yield opened.row, opened.chunks()
+        for piece in [*pieces[1:], None]:
+            present = await following
+            if piece:
+                following = asyncio.create_task(_rows(storage, resource, piece, metadata))
+            for row in present:
+                yield row
     finally:
-        for task in waiting:
-            task.cancel()
-        for result in await asyncio.gather(*waiting, return_exceptions=True):
-            if isinstance(result, _Opened):
-                await result.close()
+        following.cancel()
+
+
+async def _rows(
+    storage: Storage, resource: Resource, series: Sequence[SeriesRow], metadata: bool
+) -> Sequence[InstanceRow]:
+    """All instances of the study, or those of a single series."""
+    assert resource.head.study is not None
+    only = series[0].series if len(series) == 1 else None
+    found = [row async for row in storage.instances.rows(resource.key, only, metadata=metadata)]
+    found = [row for row in found if row.version <= resource.head.study.version]
+    if len(found) != sum(item.instances for item in series):
+        raise StudyChanged("The study has changed while it was read.")
+    order = {item.series: number for number, item in enumerate(series)}
+    return sorted(found, key=lambda row: (order[row.series], row.number, row.sop_instance))
+
+
+async def files(
+    storage: Storage, resource: Resource, rows: AsyncIterator[InstanceRow]
+) -> AsyncIterator[tuple[InstanceRow, AsyncIterator[bytes]]]:
+    """The files of instances, the first bytes of the next ones being read ahead."""
+
+    async def streams() -> AsyncIterator[tuple[InstanceRow, AsyncIterator[bytes]]]:
+        async for row in rows:
+            yield row, read_file(storage, row, resource.changes(row))
+
+    async for item in ahead(streams()):
+        yield item
 
 
 async def metadata(storage: Storage, resource: Resource) -> AsyncIterator[bytes]:
     """The JSON array of WADO-81, an instance at a time."""
     opening = b"["
-    for row in resource.rows:
+    async for row in rows(storage, resource, metadata=True):
         yield opening + await latest_metadata(storage, row, resource.changes(row))
         opening = b","
     yield b"]"
-
-
-@dataclass(slots=True)
-class _Opened:
-    """A file whose first chunk has arrived."""
-
-    row: InstanceRow
-    first: bytes
-    rest: AsyncIterator[bytes]
-
-    @classmethod
-    async def open(cls, row: InstanceRow, stream: AsyncIterator[bytes]) -> _Opened:
-        try:
-            first = await anext(stream, b"")
-        except StorageError as error:
-            raise Unavailable(f"The file of the instance {row.sop_instance} cannot be read.") from error
-        return cls(row, first, stream)
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        yield self.first
-        async for chunk in self.rest:
-            yield chunk
-
-    async def close(self) -> None:
-        close = getattr(self.rest, "aclose", None)
-        if close:
-            await close()

@@ -45,6 +45,14 @@ _FILE_SYNTAXES: Final = (
 )
 
 
+# MPEG2, MPEG-4 and HEVC, whose fragments are no frames (PS3.5 8.2.5 to 8.2.8, A.4.5 to A.4.10).
+VIDEO: Final = frozenset(
+    f"1.2.840.10008.1.2.4.{number}"
+    for number in ("100", "100.1", "101", "101.1", "102", "102.1", "103", "103.1", "104", "104.1", "105", "105.1",
+                   "106", "106.1", "107", "108")
+)  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One way to answer."""

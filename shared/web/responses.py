@@ -38,7 +38,12 @@ async def json_stream(
     compressed = accepts_gzip(request)
     encoding = {"Content-Encoding": "gzip"} if compressed else {}
     body = await primed(_gzipped(chunks) if compressed else chunks)
-    return streamed(body, media_type, {**headers, **encoding, "Vary": "Accept-Encoding"})
+    return streamed(body, media_type, {**headers, **encoding})
+
+
+def json_entity_tag(request: Request, etag: str) -> str:
+    """The strong entity tag of what `json_stream` will send: compressed, it is another representation (RFC 9110 8.8.3.3)."""
+    return f'{etag[:-1]}-gzip"' if accepts_gzip(request) else etag
 
 
 async def _gzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -17,10 +17,12 @@ import pytest
 from pydicom.uid import generate_uid
 
 from shared.dicom.searchable import Level
+from shared.errors import NotFound
 from shared.services import bulk_update, retrieve, upkeep
 from shared.services.bulk_update import StudyUpdate
 from shared.services.query import Query, parse
 from shared.services.search import search
+from shared.services.stored_file import read_file
 from shared.storage import keys
 from shared.storage.account import StorageAccount
 from shared.storage.change_feed import Entry
@@ -87,16 +89,17 @@ async def blobs(storage: Storage) -> set[str]:
 async def stored(storage: Storage, study: str) -> set[str]:
     """The instances of a study, each of which has a file that can be read."""
     try:
-        resource = await retrieve.find(storage, DEFAULT, study, metadata=True)
-    except Exception:
+        resource = await retrieve.find(storage, DEFAULT, study)
+        rows = [row async for row in retrieve.rows(storage, resource, metadata=True)]
+    except NotFound:
         return set()
-    for row in resource.rows:
-        assert b"".join([chunk async for chunk in retrieve.file(storage, resource, row)])
+    for row in rows:
+        assert b"".join([chunk async for chunk in read_file(storage, row, resource.changes(row))])
     head = await storage.instances.head(keys.study_partition(DEFAULT, study))
     assert head.study is not None
-    assert head.study.instances == len(resource.rows) == sum(row.instances for row in head.series.values())
+    assert head.study.instances == len(rows) == sum(row.instances for row in head.series.values())
     assert not head.outbox
-    return {row.sop_instance for row in resource.rows}
+    return {row.sop_instance for row in rows}
 
 
 async def test_store(storage: Storage, proxy: StorageProxy, tmp_path: Path) -> None:

@@ -6,35 +6,22 @@ import base64
 import json
 import random
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from pydicom.uid import generate_uid
 
 from shared.services import bulk_update, retrieve
 from shared.services.bulk_update import LOCK, StudyUpdate
+from shared.services.stored_file import read_file
 from shared.storage.operations import OperationRow
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
-from shared.storage.wire import Counters
 from tests import builders
-from tests.support.services import store_files
+from tests.support.services import counted, store_files
 
 CHANGES = {
     "00100010": {"vr": "PN", "Value": [{"Alphabetic": "New^Name"}]},
     "00100020": {"vr": "LO", "Value": ["new id"]},
 }
-
-
-@contextmanager
-def counted(storage: Storage) -> Iterator[Counters]:
-    """What was sent and received inside the block."""
-    counters, spent = storage.wire.counters, Counters()
-    before = (counters.transactions, counters.bytes_sent, counters.bytes_received)
-    yield spent
-    spent.transactions = counters.transactions - before[0]
-    spent.bytes_sent = counters.bytes_sent - before[1]
-    spent.bytes_received = counters.bytes_received - before[2]
 
 
 async def test_bulk_update_of_500_instances_of_512_kb(storage: Storage) -> None:
@@ -59,13 +46,12 @@ async def test_bulk_update_of_500_instances_of_512_kb(storage: Storage) -> None:
     assert spent.bytes_sent < 1_000_000
     found = await retrieve.find(storage, DEFAULT, study)
     original = await retrieve.find(storage, DEFAULT, study, original=True)
-    for latest, stored in ((found, original),):
-        row = latest.rows[0]
-        new = b"".join([chunk async for chunk in retrieve.file(storage, latest, row)])
-        old = b"".join([chunk async for chunk in retrieve.file(storage, stored, row)])
-        assert new[-512 * 1024 :] == old[-512 * 1024 :]
-        assert b"New^Name" in new
-        assert b"New^Name" not in old
+    row = await anext(retrieve.rows(storage, found, metadata=False))
+    new = b"".join([chunk async for chunk in read_file(storage, row, found.changes(row))])
+    old = b"".join([chunk async for chunk in read_file(storage, row, original.changes(row))])
+    assert new[-512 * 1024 :] == old[-512 * 1024 :]
+    assert b"New^Name" in new
+    assert b"New^Name" not in old
 
 
 async def test_store_into_an_existing_series(storage: Storage) -> None:
@@ -82,7 +68,7 @@ async def test_metadata_of_a_study_is_read_in_pages(storage: Storage) -> None:
     study = generate_uid()
     await store_files(storage, [builders.instance(study, rows=0) for _ in range(30)])
     with counted(storage) as spent:
-        found = await retrieve.find(storage, DEFAULT, study, metadata=True)
+        found = await retrieve.find(storage, DEFAULT, study)
         assert len([chunk async for chunk in retrieve.metadata(storage, found)]) == 31
     assert spent.transactions == 2
 
@@ -95,7 +81,8 @@ async def test_retrieve_of_an_instance(storage: Storage) -> None:
     assert row is not None
     with counted(storage) as spent:
         found = await retrieve.find(storage, DEFAULT, study, row.series, row.sop_instance)
-        assert b"".join([chunk async for chunk in retrieve.file(storage, found, found.rows[0])])
+        assert found.row
+        assert b"".join([chunk async for chunk in read_file(storage, found.row, found.changes(found.row))])
     assert spent.transactions == 3
 
 
@@ -108,6 +95,6 @@ async def test_metadata_that_is_too_long_for_a_row(storage: Storage) -> None:
     row = result.files[0].row
     assert row is not None
     assert row.metadata_blob
-    found = await retrieve.find(storage, DEFAULT, result.files[0].study, metadata=True)
+    found = await retrieve.find(storage, DEFAULT, result.files[0].study)
     [item] = json.loads(b"".join([chunk async for chunk in retrieve.metadata(storage, found)]))
     assert [entry["0040A160"]["Value"] for entry in item["0040A730"]["Value"]] == [[text] for text in texts]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -21,6 +23,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from shared.dicom.file_meta import end_of_file_meta
 from shared.dicom.frames import FrameIndex, locate_frames
 from tests.patching import read, sample_files, scan
 
@@ -57,10 +60,21 @@ def frames(file: bytes) -> list[bytes] | None:
     index = locate_frames(scan(file))
     if index is None:
         return None
-    return [
-        b"".join(file[offset : offset + length] for offset, length in index.ranges(frame))
-        for frame in range(1, index.count + 1)
-    ]
+    if file[128 + 4 :].find(DeflatedExplicitVRLittleEndian.encode()) >= 0:
+        file = inflated(file)
+    found = []
+    for frame in range(1, index.count + 1):
+        data = b"".join(file[offset : offset + length] for offset, length in index.ranges(frame))
+        found.append(index.aligned(frame, data) if index.frame_bits else data)
+        assert index.length(frame) == len(found[-1])
+    return found
+
+
+def inflated(file: bytes) -> bytes:
+    """A deflated file with its data set inflated."""
+    end = end_of_file_meta(file, is_deflated=True)
+    assert end is not None
+    return file[:end] + zlib.decompress(file[end:], -zlib.MAX_WBITS)
 
 
 def test_frames_of_sample_files() -> None:
@@ -69,7 +83,7 @@ def test_frames_of_sample_files() -> None:
     for name, file in sample_files().items():
         dataset = read(file)
         index = locate_frames(scan(file))
-        if "PixelData" not in dataset or index is None:
+        if "PixelData" not in dataset or index is None or not str(dataset.get("NumberOfFrames") or 1).isdigit():
             continue
         found = frames(file)
         with warnings.catch_warnings():
@@ -124,8 +138,13 @@ class TestNative:
         ]
 
     def test_packed_bits_across_bytes(self) -> None:
-        assert frames(image(b"\x01\x02\x03", BitsAllocated=1, NumberOfFrames=2)) is None
+        """PS3.5 8.1.1: frames of packed bits follow each other without a gap; each is brought to a byte of its own."""
         assert frames(image(b"\x01\x02", BitsAllocated=1)) == [b"\x01\x02"]
+        bits = [[int(number * pixel % 3 == 0) for pixel in range(12)] for number in (1, 2, 3)]
+        packed = np.packbits(np.array(bits).ravel(), bitorder="little").tobytes()
+        expected = [np.packbits(np.array(frame), bitorder="little").tobytes() for frame in bits]
+        assert frames(image(packed + b"\0", BitsAllocated=1, NumberOfFrames=3)) == expected
+        assert frames(image(packed[:-1], BitsAllocated=1, NumberOfFrames=3)) == expected[:2]
 
     def test_subsampled_chrominance(self) -> None:
         attributes: dict[str, Any] = {"SamplesPerPixel": 3, "PhotometricInterpretation": "YBR_FULL_422", "Columns": 4}
@@ -192,8 +211,23 @@ class TestEncapsulated:
         assert frames(image(pixel_data, RLELossless, NumberOfFrames=2)) == [bytes(64) + b"ab", bytes(64) + b"cd"]
 
 
-def test_deflated_file_has_no_ranges() -> None:
-    assert locate_frames(scan(image(bytes(12), DeflatedExplicitVRLittleEndian))) is None
+def test_deflated_file() -> None:
+    """Its offsets are those of the inflated data set."""
+    file = image(bytes(range(24)), DeflatedExplicitVRLittleEndian, NumberOfFrames=2)
+    assert frames(file) == [bytes(range(12)), bytes(range(12, 24))]
+
+
+def test_number_of_frames_that_is_none() -> None:
+    """The pixel data tells how many there are."""
+    assert frames(numbered("x1", bytes(24))) == [bytes(12)] * 2
+    pixel_data = fragments(JPEG + b"ab", b"cd", JPEG + b"ef")
+    assert frames(numbered("x1", pixel_data, JPEG2000)) == [JPEG + b"abcd", JPEG + b"ef"]
+    assert frames(numbered("x1", fragments(b"ab", b"cd"), JPEG2000)) == [b"ab", b"cd"]
+
+
+def numbered(number: str, pixel_data: bytes, transfer_syntax: UID = ExplicitVRLittleEndian) -> bytes:
+    """A file with this text as NumberOfFrames."""
+    return image(pixel_data, transfer_syntax, NumberOfFrames="77").replace(b"77", number.encode(), 1)
 
 
 def test_no_pixel_data() -> None:
@@ -213,6 +247,8 @@ def test_frame_that_does_not_exist(frame: int) -> None:
 def test_stored_form_is_compact_and_complete() -> None:
     native = FrameIndex(offset=5000, frame_length=524288, frames=100_000)
     assert FrameIndex.from_bytes(native.to_bytes()) == native
+    packed = FrameIndex(offset=5000, frames=100_000, frame_bits=12)
+    assert FrameIndex.from_bytes(packed.to_bytes()) == packed
     assert len(native.to_bytes()) == 25
     encapsulated = FrameIndex.of_fragments(5000, [1, 2] * 5000, [100_000, 64_000, 20] * 5000)
     assert FrameIndex.from_bytes(encapsulated.to_bytes()) == encapsulated

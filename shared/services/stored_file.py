@@ -1,0 +1,72 @@
+"""The file of one instance as it is read: as stored, or in the latest version with its study's change sets applied (D-65)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from shared.dicom.change_set import Changes, patch_file, patch_head, patches_head_only
+from shared.services.races import StudyChanged
+from shared.storage.rows import InstanceRow
+from shared.storage.storage import Storage
+from shared.storage.wire import BlobNotFound
+
+
+async def read_file(storage: Storage, row: InstanceRow, changes: Changes) -> AsyncIterator[bytes]:
+    """The whole file, in chunks. Raises StudyChanged when the instance is gone meanwhile."""
+    stored = storage.wire.read_blob(row.blob)
+    try:
+        async for chunk in patch_file(stored, row.layout, changes) if changes else stored:
+            yield chunk
+    except BlobNotFound as error:
+        raise StudyChanged(f"The file of the instance {row.sop_instance} cannot be read.") from error
+    finally:
+        await stored.aclose()
+
+
+@dataclass(frozen=True, slots=True)
+class SizedFile:
+    """A file of which any range can be read: `head` stands in for the first `replaced` bytes of the stored file."""
+
+    row: InstanceRow
+    head: bytes
+    replaced: int
+
+    @property
+    def length(self) -> int:
+        """Bytes of the whole file."""
+        return len(self.head) + self.row.length - self.replaced
+
+    async def read(self, storage: Storage, offset: int, length: int) -> AsyncIterator[bytes]:
+        """The bytes [offset, offset + length). Raises StudyChanged when the instance is gone meanwhile."""
+        from_head = self.head[offset : offset + length]
+        if from_head:
+            yield from_head
+        if len(from_head) == length:
+            return
+        begin = offset + len(from_head) - len(self.head) + self.replaced
+        stored = storage.wire.read_blob(self.row.blob, begin, length - len(from_head))
+        try:
+            async for chunk in stored:
+                yield chunk
+        except BlobNotFound as error:
+            raise StudyChanged(f"The file of the instance {self.row.sop_instance} cannot be read.") from error
+        finally:
+            await stored.aclose()
+
+
+async def sized_file(storage: Storage, row: InstanceRow, changes: Changes) -> SizedFile | None:
+    """The file with its length; None when that is known only after all of it was rewritten.
+
+    Of an instance with changes the head is read for it: a few KiB.
+    """
+    if not changes:
+        return SizedFile(row, b"", 0)
+    if not patches_head_only(row.layout, changes):
+        return None
+    replaced = row.layout.head_length
+    try:
+        head = b"".join([chunk async for chunk in storage.wire.read_blob(row.blob, 0, replaced)])
+    except BlobNotFound as error:
+        raise StudyChanged(f"The file of the instance {row.sop_instance} cannot be read.") from error
+    return SizedFile(row, patch_head(head, row.layout, changes), replaced)

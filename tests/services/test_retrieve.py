@@ -1,0 +1,83 @@
+"""Studies as a reader sees them while other requests change them (D-24, D-30, WADO-44)."""
+
+from __future__ import annotations
+
+import pytest
+from pydicom.uid import generate_uid
+
+from shared.services import delete, retrieve
+from shared.services.races import StudyChanged, steadily
+from shared.storage.partitions import DEFAULT
+from shared.storage.storage import Storage
+from tests import builders
+from tests.support.services import counted, store_files
+
+
+async def read(storage: Storage, resource: retrieve.Resource) -> list[tuple[str, int]]:
+    return [(row.series, row.number) async for row in retrieve.rows(storage, resource, metadata=False)]
+
+
+@pytest.mark.parametrize("at_once", [2, 1000])
+async def test_series_by_series(storage: Storage, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    """D-24: a large study comes in the same order as a small one, but does not wait for its last row."""
+    monkeypatch.setattr(retrieve, "_ROWS_AT_ONCE", at_once)
+    study = generate_uid()
+    numbers = {"1.2.9": 1, "1.2.3": 2, "1.2.1": 3}
+    wanted = [(series, number) for series in numbers for number in (1, 2, 3)]
+    await store_files(
+        storage,
+        [
+            builders.instance(study, series, rows=0, SeriesNumber=numbers[series], InstanceNumber=number)
+            for series, number in reversed(wanted)
+        ],
+    )
+    found = await retrieve.find(storage, DEFAULT, study)
+    assert await read(storage, found) == wanted
+    with counted(storage) as spent:
+        assert await anext(retrieve.rows(storage, found, metadata=True))
+    assert spent.transactions == 1
+
+
+async def test_instance_that_is_gone(storage: Storage) -> None:
+    """It is never left out silently: the reader begins anew, or breaks off."""
+    study = generate_uid()
+    files = [builders.instance(study, rows=0) for _ in range(3)]
+    stored = (await store_files(storage, files)).stored
+    found = await retrieve.find(storage, DEFAULT, study)
+    row = stored[0].row
+    assert row
+    await delete.delete(storage, DEFAULT, study, row.series, row.sop_instance)
+    with pytest.raises(StudyChanged):
+        await read(storage, found)
+
+    async def again() -> int:
+        return len(await read(storage, await retrieve.find(storage, DEFAULT, study)))
+
+    assert await steadily(again) == 2
+
+
+async def test_instance_that_is_new(storage: Storage) -> None:
+    """It is not in what a reader has begun: its answer is the study of one moment, as its entity tag says."""
+    study = generate_uid()
+    await store_files(storage, [builders.instance(study, "1.2.3", rows=0, InstanceNumber=1)])
+    found = await retrieve.find(storage, DEFAULT, study)
+    await store_files(storage, [builders.instance(study, "1.2.3", rows=0, InstanceNumber=2)])
+    await store_files(storage, [builders.instance(study, "1.2.4", rows=0, InstanceNumber=3)])
+    assert await read(storage, found) == [("1.2.3", 1)]
+    now = await retrieve.find(storage, DEFAULT, study)
+    assert now.etag() != found.etag()
+    assert await read(storage, now) == [("1.2.3", 1), ("1.2.3", 2), ("1.2.4", 3)]
+
+
+async def test_file_that_is_gone(storage: Storage) -> None:
+    """WADO-44: the rest of an answer that has begun is not sent, rather than a part in place of the whole."""
+    study = generate_uid()
+    stored = (await store_files(storage, [builders.instance(study, rows=0) for _ in range(2)])).stored
+    found = await retrieve.find(storage, DEFAULT, study)
+    rows = retrieve.rows(storage, found, metadata=False)
+    for item in stored:
+        assert item.row
+        await storage.wire.delete_blob(item.row.blob)
+    with pytest.raises(StudyChanged):
+        async for _ in retrieve.files(storage, found, rows):
+            pass
