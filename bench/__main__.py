@@ -1,8 +1,20 @@
-"""`python -m bench`: all benchmarks. Each is a module of this package and can be run alone."""
+"""`python -m bench`: all benchmarks of this project; `python -m bench --peer orthanc`: the service beside Orthanc.
 
-from bench import service, wire
+Each is a module of this package and can be run alone.
+"""
 
-print("The operations of the service, each per item")
-service.main()
-print("\nThe lean storage client beside the SDKs, milliseconds an operation")
-wire.main()
+import argparse
+
+from bench import peers, service, wire
+
+parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+parser.add_argument(
+    "--peer", choices=["orthanc"], help="measure beside this server (Debian: orthanc, orthanc-dicomweb)"
+)
+if parser.parse_args().peer:
+    peers.main()
+else:
+    print("The operations of the service, each per item")
+    service.main()
+    print("\nThe lean storage client beside the SDKs, milliseconds an operation")
+    wire.main()

@@ -1,0 +1,132 @@
+"""The servers that are measured beside each other, each as processes of its own on loopback with a throw-away folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import requests
+
+from devhost.azurite import Azurite
+from tests.support.host import Host, free_port
+
+ORTHANC = "Orthanc"
+ORTHANC_PLUGINS = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+START_SECONDS = 60
+
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+class Service:
+    """This project on the local host, with Azurite behind it."""
+
+    name = "service"
+
+    def __init__(self, folder: Path) -> None:
+        self._azurite = Azurite.start(folder / "azurite")
+        self._host = Host(self._azurite.connection_string, folder).start()
+        self.dicomweb = f"{self._host.url}/v2"
+
+    @property
+    def pid(self) -> int:
+        return self._host.pid
+
+    def stop(self) -> None:
+        self._host.stop()
+        self._azurite.stop()
+
+    def change_name(self, study: str, name: str) -> None:
+        """Changes PatientName in a study, and returns when that is done."""
+        changes = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": name}]}}
+        body = {"studyInstanceUids": [study], "changeDataset": changes}
+        response = requests.post(f"{self.dicomweb}/studies/$bulkUpdate", json=body, timeout=60)
+        response.raise_for_status()
+        operation = response.json()["id"]
+        while (state := requests.get(f"{self.dicomweb}/operations/{operation}", timeout=60)).status_code == 202:
+            time.sleep(0.01)
+        assert state.json()["status"] == "succeeded", state.text
+
+
+class Orthanc:
+    """The DICOM server of the Debian packages orthanc and orthanc-dicomweb."""
+
+    name = "Orthanc"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        port = free_port()
+        configuration = {
+            "StorageDirectory": str(folder / "orthanc"),
+            "IndexDirectory": str(folder / "orthanc"),
+            "HttpPort": port,
+            "DicomServerEnabled": False,
+            "AuthenticationEnabled": False,
+            "RemoteAccessAllowed": False,
+            "OverwriteInstances": True,
+            "Plugins": [str(ORTHANC_PLUGINS)],
+            "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        }
+        (folder / "orthanc.json").write_text(json.dumps(configuration))
+        self._url = f"http://127.0.0.1:{port}"
+        self.dicomweb = f"{self._url}/dicom-web"
+        self._start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _start(self) -> None:
+        with (self._folder / "orthanc.log").open("ab") as log:
+            command = [ORTHANC, str(self._folder / "orthanc.json")]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit((self._folder / "orthanc.log").read_text()[-2000:])
+            time.sleep(0.05)
+
+    def _answers(self) -> bool:
+        try:
+            return requests.get(f"{self._url}/system", timeout=10).ok
+        except requests.ConnectionError:
+            return False
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(30)
+
+    def change_name(self, study: str, name: str) -> None:
+        """Makes a copy of a study with another PatientName: the original stays, as in the service."""
+        found = requests.post(f"{self._url}/tools/lookup", data=study, timeout=60).json()
+        [identifier] = [item["ID"] for item in found if item["Type"] == "Study"]
+        body = {"Replace": {"PatientName": name}, "Force": True}
+        requests.post(f"{self._url}/studies/{identifier}/modify", json=body, timeout=900).raise_for_status()
+
+
+type Server = Service | Orthanc
+
+
+def is_installed() -> bool:
+    """Whether Orthanc can be the peer."""
+    return shutil.which(ORTHANC) is not None and ORTHANC_PLUGINS.exists()
+
+
+def cpu_seconds(pid: int) -> float:
+    """The processor time that a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
+
+
+def memory_mib(pid: int) -> tuple[float, float]:
+    """The memory that a process has now, and its peak since `forget_peak`, in MiB."""
+    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(status["VmRSS"].split()[0]) / 1024, int(status["VmHWM"].split()[0]) / 1024
+
+
+def forget_peak(pid: int) -> None:
+    """Starts a new measurement of the peak."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
