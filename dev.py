@@ -196,6 +196,7 @@ def start_host(port: int | None, data: Path) -> tuple[subprocess.Popen[bytes], s
     chosen = choose_port(port)
     url = f"http://127.0.0.1:{chosen}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AzureWebJobsStorage")}
+    environment.setdefault("DICOM_AUTHENTICATION", "off")  # the local host listens to this machine alone
     command = [str(venv_python()), "-m", "devhost", "--app", str(ROOT), "--data", str(data), "--port", str(chosen)]
     print(f"Starting the service at {url}", flush=True)
     host = subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True)

@@ -27,6 +27,7 @@ from devhost.timers import Timer
 from devhost.worker import Function, FunctionFailed, IndexingError, Worker
 
 STORAGE = "AzureWebJobsStorage"
+AUTHENTICATION = "DICOM_AUTHENTICATION"  # a setting of the app that this host was made for; others do not have it
 LOCK_SECONDS = 20  # how long a host, or the Azurite of a killed one, may take to let go of the data folder
 SHUTDOWN_SECONDS = 5  # for requests that are running
 KEEP_ALIVE_SECONDS = 75
@@ -39,14 +40,16 @@ class StartError(Exception):
 
 
 def main() -> int:
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end it the same way, also while it starts
     arguments = _arguments()
+    logging.basicConfig(level=arguments.log_level, format="%(levelname)s %(name)s: %(message)s")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end it the same way, also while it starts
     azurite = None
     try:
         lock = _lock(arguments.data)
         listener = _listener(arguments.host, arguments.port)
         _read_settings(arguments.app)
+        if not _is_loopback(arguments.host) and os.environ.get(AUTHENTICATION) == "off":
+            raise StartError(f"{arguments.host} can be reached by others, but {AUTHENTICATION} is off.")
         if not arguments.no_azurite and not any(name.startswith(STORAGE) for name in os.environ):
             azurite = Azurite.start(arguments.data / "azurite", lock)
             os.environ[STORAGE] = azurite.connection_string
@@ -75,6 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=7071, help="0: any free one")
     parser.add_argument("--allow-remote", action="store_true", help="listen at an address that others can reach")
     parser.add_argument("--no-azurite", action="store_true", help=f"start no Azurite, even without {STORAGE}")
+    parser.add_argument("--log-level", default="WARNING", choices=("WARNING", "INFO", "DEBUG"), help="what is logged")
     arguments = parser.parse_args()
     if not arguments.allow_remote and not _is_loopback(arguments.host):
         parser.error(f"{arguments.host} can be reached by others, whom nobody asks for a key; see --allow-remote")

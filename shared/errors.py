@@ -24,6 +24,18 @@ class BadRequest(ServiceError):
     """Something in the request breaks a rule of its syntax or meaning: 400."""
 
 
+class Unauthenticated(ServiceError):
+    """Nobody is known to send the request: 401. `challenge` is the value of WWW-Authenticate."""
+
+    def __init__(self, challenge: str) -> None:
+        super().__init__("Authentication failed.")
+        self.challenge = challenge
+
+
+class Forbidden(ServiceError):
+    """The caller may not do this: 403."""
+
+
 class NotFound(ServiceError):
     """The resource does not exist: 404."""
 

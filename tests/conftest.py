@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from shared.storage.account import StorageAccount
 from shared.storage.storage import Storage
 from tests.support.host import Host
 from tests.support.storage_proxy import StorageProxy, running_proxy
+
+os.environ["DICOM_AUTHENTICATION"] = "off"  # for modules that read their settings when they are imported
 
 
 @pytest.fixture(scope="session")

@@ -12,14 +12,16 @@ from shared.services import operations, partitions
 from shared.services.operations import UpdateActive
 from shared.services.service import storage
 from shared.services.update_request import InvalidChanges, parse
+from shared.settings import Action
 from shared.web.data_sets import data_set, failed_attributes
 from shared.web.problems import problem
-from shared.web.routing import Call
+from shared.web.routing import Call, endpoint
 
 ORCHESTRATOR = "bulk_update"
 MOST_BODY_BYTES = 1 << 20
 
 
+@endpoint("update-study", Action.WRITE)
 async def post_bulk_update(call: Call) -> Response:
     """Starts the operation, or says why not."""
     content_type = call.header("content-type")
@@ -34,6 +36,7 @@ async def post_bulk_update(call: Call) -> Response:
         update = parse(bytes(body))
     except InvalidChanges as error:
         return _rejected(error.comments)
+    call.audit["studies"] = update.studies
     account = await storage()
     partition = await partitions.use(account, call.partition)
     client = call.durable

@@ -10,7 +10,8 @@ from shared.errors import BadRequest
 from shared.services import change_feed
 from shared.services.change_feed import FeedEntry
 from shared.services.service import storage
-from shared.web.routing import Call
+from shared.settings import Action
+from shared.web.routing import Call, endpoint
 
 MOST_ENTRIES = 200
 DEFAULT_ENTRIES = 100
@@ -19,8 +20,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_OFFSET = 2**63 - 1
 
 
+@endpoint("change-feed", Action.READ)
 async def get_page(call: Call) -> Response:
     """CF-1, CF-10 to CF-26."""
+    call.caller.may_use_all()
     parameters = {name.lower(): value for name, value in call.request.query_params.items()}
     start = _time("StartTime", parameters.get("starttime", ""))
     end = _time("EndTime", parameters.get("endtime", ""))
@@ -36,8 +39,10 @@ async def get_page(call: Call) -> Response:
     return Response(body, media_type="application/json")
 
 
+@endpoint("change-feed", Action.READ)
 async def get_latest(call: Call) -> Response:
     """CF-2, CF-13, D-54."""
+    call.caller.may_use_all()
     parameters = {name.lower(): value for name, value in call.request.query_params.items()}
     metadata = _boolean("IncludeMetadata", parameters.get("includemetadata"))
     entry = await change_feed.latest(await storage(), metadata=metadata)

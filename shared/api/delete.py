@@ -8,9 +8,11 @@ from shared.api.requests import identifiers
 from shared.services import partitions
 from shared.services.delete import delete
 from shared.services.service import storage
-from shared.web.routing import Call
+from shared.settings import Action
+from shared.web.routing import Call, endpoint
 
 
+@endpoint("delete", Action.DELETE)
 async def delete_resource(call: Call) -> Response:
     """DEL-1 to DEL-5."""
     study, series, instance = identifiers(call)

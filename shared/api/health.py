@@ -10,9 +10,10 @@ from shared.services import health
 from shared.services.health import HEALTHY, UNHEALTHY
 from shared.services.service import storage
 from shared.storage.wire import StorageError
-from shared.web.routing import Call
+from shared.web.routing import Call, endpoint
 
 
+@endpoint("health", None)
 async def get_health(call: Call) -> Response:
     try:
         found = await health.checks(await storage())

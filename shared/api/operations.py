@@ -12,14 +12,16 @@ from fastapi import Response
 from shared.errors import BadRequest
 from shared.services import operations
 from shared.services.service import storage
+from shared.settings import Action
 from shared.storage.operations import ENDED, OperationRow
-from shared.web.routing import Call
+from shared.web.routing import Call, endpoint
 
 RETRY_AFTER_SECONDS = "1"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@endpoint("operation", Action.READ)
 async def get_operation(call: Call) -> Response:
     """202 with `Location` while the operation is under way, then 200 (OPS-4, OPS-5, D-6)."""
     try:

@@ -13,6 +13,7 @@ from shared.services.races import steadily
 from shared.services.retrieve import Resource
 from shared.services.service import storage
 from shared.services.stored_file import read_file, sized_file
+from shared.settings import Action
 from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
 from shared.web import multipart, representations
@@ -20,12 +21,13 @@ from shared.web.conditional import is_current
 from shared.web.negotiation import choose, json_media_type, negotiate
 from shared.web.representations import Choice
 from shared.web.responses import json_entity_tag, json_stream, primed, ranged, streamed
-from shared.web.routing import Call
+from shared.web.routing import Call, endpoint
 
 _NOT_TRANSCODED = "The specified transcoding is not supported. Use transfer-syntax=* to retrieve instances as stored."
 _VIDEO = "The frames of a video cannot be retrieved one by one. Retrieve the instance with transfer-syntax=* instead."
 
 
+@endpoint("retrieve", Action.READ)
 async def get_instances(call: Call) -> Response:
     """The files of a study, series or instance (WADO-1 to WADO-3, WADO-40 to WADO-46)."""
     study, series, instance = identifiers(call)
@@ -50,6 +52,7 @@ async def get_instances(call: Call) -> Response:
     return await steadily(answer)
 
 
+@endpoint("retrieve-metadata", Action.READ)
 async def get_metadata(call: Call) -> Response:
     """The metadata of a study, series or instance (WADO-4, WADO-80 to WADO-94)."""
     media_type = json_media_type(accept(call), accept_query(call))
@@ -67,6 +70,7 @@ async def get_metadata(call: Call) -> Response:
     return await steadily(answer)
 
 
+@endpoint("retrieve", Action.READ)
 async def get_frames(call: Call) -> Response:
     """Frames by their numbers, from 1 (WADO-5, WADO-60 to WADO-67)."""
     study, series, instance = identifiers(call)

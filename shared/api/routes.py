@@ -13,7 +13,8 @@ from shared.api.retrieve import get_frames, get_instances, get_metadata
 from shared.api.search import search_at
 from shared.api.store import post_instances
 from shared.dicom.searchable import Level
-from shared.web.routing import Call, resource, unversioned
+from shared.settings import Action
+from shared.web.routing import Call, endpoint, resource, unversioned
 
 blueprint = df.Blueprint()
 
@@ -22,11 +23,13 @@ SERIES = f"{STUDY}/series/{{series}}"
 INSTANCE = f"{SERIES}/instances/{{instance}}"
 
 
+@endpoint("store", Action.WRITE)
 async def post_to_study(call: Call) -> Response:
     """`studies/$bulkUpdate` has the shape of `studies/{study}`, and the host knows no precedence among routes."""
     if call.path("study").lower() == "$bulkupdate":
-        return await post_bulk_update(call)
-    return await post_instances(call)
+        call.audit["operation"] = post_bulk_update.operation
+        return await post_bulk_update.handle(call)
+    return await post_instances.handle(call)
 
 
 resource(blueprint, "studies", "studies", {"GET": search_at(Level.STUDY), "POST": post_instances})

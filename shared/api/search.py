@@ -1,6 +1,5 @@
 """QIDO-RS: the six search routes."""
 
-from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from fastapi import Response
@@ -11,16 +10,18 @@ from shared.services import partitions
 from shared.services.query import Query, parse
 from shared.services.search import search
 from shared.services.service import storage
+from shared.settings import Action
 from shared.web.negotiation import json_media_type
 from shared.web.responses import json_array
-from shared.web.routing import Call
+from shared.web.routing import Call, Endpoint, endpoint
 
 _NO_FILTERS = frozenset({"accept"})
 
 
-def search_at(level: Level) -> Callable[[Call], Awaitable[Response]]:
-    """The handler that searches for studies, series or instances below what the path names (QIDO-1 to QIDO-6)."""
+def search_at(level: Level) -> Endpoint:
+    """What searches for studies, series or instances below what the path names (QIDO-1 to QIDO-6)."""
 
+    @endpoint("query", Action.READ)
     async def get(call: Call) -> Response:
         media_type = json_media_type(accept(call), accept_query(call))
         study, series, _ = identifiers(call)

@@ -12,13 +12,15 @@ from shared.services import partitions
 from shared.services.receive import Received
 from shared.services.service import settings, storage
 from shared.services.store import StoreResult, store
+from shared.settings import Action
 from shared.web.body import dicom_files
 from shared.web.data_sets import Element, data_set, element, failed_attributes
 from shared.web.negotiation import store_response_media_type
 from shared.web.responses import dicom_json
-from shared.web.routing import Call
+from shared.web.routing import Call, endpoint
 
 
+@endpoint("store", Action.WRITE)
 async def post_instances(call: Call) -> Response:
     """Stores the instances of the body (STOW-1, STOW-2)."""
     files = dicom_files(call.request, settings.max_request_bytes)
@@ -27,6 +29,8 @@ async def post_instances(call: Call) -> Response:
     account = await storage()
     partition = await partitions.create(account, call.partition)
     result = await store(account, settings, files, partition, study)
+    call.audit["studies"] = sorted({item.study for item in result.stored})
+    call.audit["stored"], call.audit["failed"] = len(result.stored), len(result.failed)
     if not result.files:
         return Response(status_code=HTTPStatus.NO_CONTENT)
     headers = {}

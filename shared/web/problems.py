@@ -12,6 +12,8 @@ from shared.storage.wire import StorageError
 STATUS: dict[type[errors.ServiceError], HTTPStatus] = {
     errors.BadRequest: HTTPStatus.BAD_REQUEST,
     errors.InvalidDicom: HTTPStatus.BAD_REQUEST,
+    errors.Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
     errors.Conflict: HTTPStatus.CONFLICT,
@@ -42,7 +44,10 @@ def problem(status: HTTPStatus, detail: str) -> Response:
 def answer_to(error: Exception) -> Response:
     """The response to an exception. What is not in the table is a bug: it is logged, and its text stays inside."""
     if isinstance(error, errors.ServiceError):
-        return problem(next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), error.detail)
+        response = problem(next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), error.detail)
+        if isinstance(error, errors.Unauthenticated):
+            response.headers["WWW-Authenticate"] = error.challenge
+        return response
     if isinstance(error, StorageError):
         logger.warning("Storage answered %s %s.", error.status, error.code)
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, "The data store is not available. Please retry the request.")

@@ -2,13 +2,14 @@
 
 The Functions host answers 404 to a method that no function of a path takes, and matches paths in alphabetical order of the
 function names. So each path is one function that takes every method, and the methods are sorted out here: 405 with `Allow`,
-HEAD, OPTIONS (D-4), API versions (D-1), and errors as problem bodies.
+HEAD, OPTIONS (D-4), API versions (D-1), who may do it, the audit trail, and errors as problem bodies.
 """
 
+import os
 import re
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -19,8 +20,10 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.requests import ClientDisconnect
 
+from shared.settings import Action, Settings
 from shared.storage.partitions import DEFAULT as DEFAULT_PARTITION
-from shared.web import cors
+from shared.web import audit, cors
+from shared.web.access import ANYBODY, Caller, Gate
 from shared.web.problems import answer_to, problem
 
 VERSION = "v2"
@@ -33,20 +36,27 @@ _SECURITY_HEADERS = {
 }
 """HDR-16."""
 
+_settings = Settings.from_environment(os.environ)
+_gate = Gate(_settings)
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request to a resource: what the path and the host bring along with it.
 
     `base_url` ends where the resource paths begin (with the partition when the request names one); `service_url` with the
-    version. `durable` is the client of the Durable Functions extension on resources that asked for it.
+    version. `durable` is the client of the Durable Functions extension on resources that asked for it. `audit` is what the
+    event in the audit trail says besides what the path does.
     """
 
     request: Request
+    id: str
     partition: str
     base_url: str
     service_url: str
+    caller: Caller = ANYBODY
     durable: df.DurableOrchestrationClient | None = None
+    audit: dict[str, Any] = field(default_factory=dict)
 
     def path(self, name: str) -> str:
         """The decoded value of a route parameter."""
@@ -57,48 +67,83 @@ class Call:
 
 
 type Handler = Callable[[Call], Awaitable[Response]]
-type Handlers = dict[str, Handler]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """What answers one method of a resource.
+
+    `operation` is its name in the audit trail (AUD-3), `action` what the caller must be allowed to do, None when anybody may.
+    """
+
+    operation: str
+    action: Action | None
+    handle: Handler
+
+
+def endpoint(operation: str, action: Action | None) -> Callable[[Handler], Endpoint]:
+    """Makes a handler an endpoint. There is no other way to give a resource a handler: none goes without an action."""
+    return lambda handler: Endpoint(operation, action, handler)
+
+
+type Endpoints = dict[str, Endpoint]
+
+
+@dataclass(frozen=True, slots=True)
+class _Resource:
+    """What a path leads to. Without `partitioned`, it lies in no partition."""
+
+    endpoints: Endpoints
+    partitioned: bool
+
+    @property
+    def auth_level(self) -> func.AuthLevel:
+        """Function keys protect what tokens do not."""
+        is_open = all(endpoint.action is None for endpoint in self.endpoints.values())
+        return func.AuthLevel.ANONYMOUS if is_open or _settings.authentication else func.AuthLevel.FUNCTION
 
 
 def resource(
     blueprint: df.Blueprint,
     name: str,
     path: str,
-    handlers: Handlers,
+    endpoints: Endpoints,
     *,
     partitioned: bool = True,
     durable: bool = False,
 ) -> None:
     """Registers a resource under its path, and under the same path in a partition unless told otherwise."""
     register = _register_durable if durable else _register
-    register(blueprint, name, f"{{version}}/{path}", handlers)
+    register(blueprint, name, f"{{version}}/{path}", _Resource(endpoints, partitioned))
     if partitioned:
-        register(blueprint, f"{name}_in_partition", f"{{version}}/partitions/{{partition}}/{path}", handlers)
+        route = f"{{version}}/partitions/{{partition}}/{path}"
+        register(blueprint, f"{name}_in_partition", route, _Resource(endpoints, partitioned))
 
 
-def unversioned(blueprint: df.Blueprint, name: str, path: str, handlers: Handlers) -> None:
+def unversioned(blueprint: df.Blueprint, name: str, path: str, endpoints: Endpoints) -> None:
     """Registers a resource that has no version (VER-9)."""
-    _register(blueprint, name, path, handlers)
+    _register(blueprint, name, path, _Resource(endpoints, partitioned=False))
 
 
-def _register(blueprint: df.Blueprint, name: str, route: str, handlers: Handlers) -> None:
+def _register(blueprint: df.Blueprint, name: str, route: str, resource: _Resource) -> None:
     @blueprint.function_name(name)
-    @blueprint.route(route=route, auth_level=func.AuthLevel.FUNCTION)
-    async def endpoint(req: Request) -> Response:
-        return await _answer(req, handlers, None)
+    @blueprint.route(route=route, auth_level=resource.auth_level)
+    async def function(req: Request) -> Response:
+        return await _answer(req, resource, None)
 
 
-def _register_durable(blueprint: df.Blueprint, name: str, route: str, handlers: Handlers) -> None:
+def _register_durable(blueprint: df.Blueprint, name: str, route: str, resource: _Resource) -> None:
     @blueprint.function_name(name)
-    @blueprint.route(route=route, auth_level=func.AuthLevel.FUNCTION)
+    @blueprint.route(route=route, auth_level=resource.auth_level)
     @blueprint.durable_client_input(client_name="client")
-    async def endpoint(req: Request, client: Any) -> Response:
-        return await _answer(req, handlers, client)
+    async def function(req: Request, client: Any) -> Response:
+        return await _answer(req, resource, client)
 
 
-async def _answer(request: Request, handlers: Handlers, durable: df.DurableOrchestrationClient | None) -> Response:
-    response = await _respond(request, handlers, durable)
-    response.headers["x-ms-request-id"] = uuid.uuid4().hex
+async def _answer(request: Request, resource: _Resource, durable: df.DurableOrchestrationClient | None) -> Response:
+    request_id = uuid.uuid4().hex
+    response = await _respond(request, request_id, resource, durable)
+    response.headers["x-ms-request-id"] = request_id
     response.headers["api-supported-versions"] = SUPPORTED_VERSIONS
     response.headers.update(_SECURITY_HEADERS)
     cors.allow(request, response)
@@ -113,27 +158,50 @@ async def _answer(request: Request, handlers: Handlers, durable: df.DurableOrche
     return response
 
 
-async def _respond(request: Request, handlers: Handlers, durable: df.DurableOrchestrationClient | None) -> Response:
+async def _respond(
+    request: Request, request_id: str, resource: _Resource, durable: df.DurableOrchestrationClient | None
+) -> Response:
     version = str(request.path_params.get("version", VERSION))
     if version != VERSION:
         return _unsupported_version(request, version)
-    handler = handlers.get("GET" if request.method == "HEAD" else request.method)
-    if handler is None:
-        allow = ", ".join(sorted({*handlers, "OPTIONS", *(["HEAD"] if "GET" in handlers else [])}))
-        if request.method == "OPTIONS":
-            return Response(
-                status_code=HTTPStatus.NO_CONTENT, headers={"Allow": allow} | cors.preflight(request, allow)
-            )
-        return Response(status_code=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": allow})
+    endpoint = resource.endpoints.get("GET" if request.method == "HEAD" else request.method)
+    if endpoint is None:
+        return _without_endpoint(request, resource.endpoints)
     service_url = f"{request.url.scheme}://{request.url.netloc}/{version}"
     partition = request.path_params.get("partition")
     base_url = f"{service_url}/partitions/{partition}" if partition else service_url
+    call = Call(request, request_id, partition or DEFAULT_PARTITION, base_url, service_url, durable=durable)
     try:
-        return await handler(Call(request, partition or DEFAULT_PARTITION, base_url, service_url, durable))
+        call = replace(call, caller=await _admitted(call, resource, endpoint))
+        response = await endpoint.handle(call)
     except ClientDisconnect:
-        return problem(HTTPStatus.BAD_REQUEST, "The client closed the connection before the request was complete.")
+        response = problem(HTTPStatus.BAD_REQUEST, "The client closed the connection before the request was complete.")
     except Exception as error:
-        return answer_to(error)
+        response = answer_to(error)
+    if endpoint.action:
+        audit.record(call.request, request_id, endpoint.operation, response.status_code, call.caller.claims, call.audit)
+    return response
+
+
+async def _admitted(call: Call, resource: _Resource, endpoint: Endpoint) -> Caller:
+    """Who calls; raises Unauthenticated or Forbidden before anything else is looked at (AUTH-20)."""
+    if endpoint.action is None:
+        return ANYBODY
+    caller = await _gate.caller(call.header("authorization"))
+    if headers := audit.custom_headers(call.request):
+        call.audit["headers"] = headers
+    caller.may(endpoint.action)
+    if resource.partitioned:
+        caller.may_use(call.partition)
+    return caller
+
+
+def _without_endpoint(request: Request, endpoints: Endpoints) -> Response:
+    """The answer to a method that a resource does not have: 405 with `Allow`, or what OPTIONS asks for (ERR-31, D-4)."""
+    allow = ", ".join(sorted({*endpoints, "OPTIONS", *(["HEAD"] if "GET" in endpoints else [])}))
+    if request.method == "OPTIONS":
+        return Response(status_code=HTTPStatus.NO_CONTENT, headers={"Allow": allow} | cors.preflight(request, allow))
+    return Response(status_code=HTTPStatus.METHOD_NOT_ALLOWED, headers={"Allow": allow})
 
 
 def _unsupported_version(request: Request, version: str) -> Response:

@@ -15,7 +15,9 @@ import requests
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 30
-NO_STORAGE = {name: value for name, value in os.environ.items() if not name.startswith("AzureWebJobsStorage")}
+NO_SETTINGS = {
+    name: value for name, value in os.environ.items() if not name.startswith(("AzureWebJobsStorage", "DICOM_"))
+}
 
 
 class SampleHost:
@@ -32,7 +34,7 @@ class SampleHost:
         command = [sys.executable, "-m", "devhost", "--app", str(self.app), "--data", str(self.data), "--port", "0"]
         with self._output.open("w") as output, self._errors.open("w") as errors:
             self.process = subprocess.Popen(
-                [*command, *arguments], cwd=ROOT, env=NO_STORAGE | environment, stdout=output, stderr=errors
+                [*command, *arguments], cwd=ROOT, env=NO_SETTINGS | environment, stdout=output, stderr=errors
             )
 
     @property

@@ -125,6 +125,13 @@ def test_address_that_others_reach_when_asked_for(start: Start) -> None:
     assert host.get("/api/settings/A") is None
 
 
+def test_address_that_others_reach_while_authentication_is_off(start: Start) -> None:
+    """Nobody would ask callers for anything."""
+    host = start(APP, "--host", "0.0.0.0", "--allow-remote", DICOM_AUTHENTICATION="off")
+    assert host.process.wait(30) == 1
+    assert "DICOM_AUTHENTICATION is off" in host.errors
+
+
 def azurite_of(host: SampleHost) -> int:
     """The id of the process that the host has started."""
     return int(subprocess.check_output(["pgrep", "-P", str(host.process.pid)]))

@@ -25,7 +25,8 @@ class Host:
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = data / "host.log"
         self._data = data
-        self._environment = {**os.environ, "AzureWebJobsStorage": connection_string, **environment}
+        self._environment = {**os.environ, "AzureWebJobsStorage": connection_string, "DICOM_AUTHENTICATION": "off"}
+        self._environment |= environment
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Host:
@@ -39,6 +40,8 @@ class Host:
             str(self._data),
             "--port",
             str(self.port),
+            "--log-level",
+            "INFO",
         ]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)

@@ -17,7 +17,8 @@ def test_every_error_has_a_status(kind: type[errors.ServiceError]) -> None:
     response = answer_to(kind("why"))
     assert response.status_code == STATUS[kind]
     assert response.media_type == "application/problem+json"
-    assert json.loads(bytes(response.body))["detail"] == "why"
+    detail = json.loads(bytes(response.body))["detail"]
+    assert detail == ("Authentication failed." if kind is errors.Unauthenticated else "why")
 
 
 def test_a_special_case_has_the_status_of_its_kind() -> None:
@@ -37,3 +38,8 @@ def test_a_bug_tells_nothing(caplog: pytest.LogCaptureFixture) -> None:
     assert b"Doe" not in bytes(response.body)
     assert "ValueError" in caplog.text
     assert "Doe" not in caplog.text
+
+
+def test_challenge() -> None:
+    """RFC 6750 3: who is not known is told how to get a token."""
+    assert answer_to(errors.Unauthenticated('Bearer realm="r"')).headers["WWW-Authenticate"] == 'Bearer realm="r"'
