@@ -35,19 +35,20 @@ def end_of_file_meta(start: bytes | bytearray, is_deflated: bool) -> int | None:
     return offset if len(start) >= offset + len(_GROUP) else None
 
 
-def patch_file_meta(start: bytes) -> bytes:
+def patch_file_meta(start: bytes, transfer_syntax: str = "") -> bytes:
     """The bytes before the data set with a zero preamble, this implementation's names and the right group length.
 
-    The other elements stay (UPD-75, D-67).
+    The other elements stay (UPD-75, D-67), but for the transfer syntax if another is given (WADO-56).
     """
     encode = EXPLICIT_VR_LITTLE_ENDIAN.element
-    class_uid, version_name = IMPLEMENTATION_CLASS_UID.encode(), IMPLEMENTATION_VERSION_NAME.encode()
+    values = [
+        (tags.IMPLEMENTATION_CLASS_UID, "UI", IMPLEMENTATION_CLASS_UID, b"\0"),
+        (tags.IMPLEMENTATION_VERSION_NAME, "SH", IMPLEMENTATION_VERSION_NAME, b" "),
+    ]
+    if transfer_syntax:
+        values.append((tags.TRANSFER_SYNTAX_UID, "UI", transfer_syntax, b"\0"))
     replacements = {
-        tag: encode(tag, vr, value + padding * (len(value) % 2))
-        for tag, vr, value, padding in (
-            (tags.IMPLEMENTATION_CLASS_UID, "UI", class_uid, b"\0"),
-            (tags.IMPLEMENTATION_VERSION_NAME, "SH", version_name, b" "),
-        )
+        tag: encode(tag, vr, value.encode() + padding * (len(value) % 2)) for tag, vr, value, padding in values
     }
     elements = split(start, len(_PREAMBLE), EXPLICIT_VR_LITTLE_ENDIAN)
     stored = [(tag, element) for tag, element in elements if tag != tags.FILE_META_GROUP_LENGTH]

@@ -56,6 +56,11 @@ class HeadScanner:
         if len(self._start) >= _PREFIX.stop:
             self._read_file_meta()
 
+    @property
+    def pixel_data(self) -> PixelData | None:
+        """The pixel data, as soon as its header was fed; complete when `finish` has been called."""
+        return self._dataset.pixel_data if self._dataset else None
+
     def finish(self) -> ScannedFile:
         """Declares the end of the file, and returns what is known of it.
 
