@@ -8,17 +8,18 @@ from fastapi import Response
 
 from shared.api.requests import accept, accept_query, identifiers, wants_original
 from shared.errors import BadRequest, NotAcceptable
-from shared.services import frames, partitions, retrieve
+from shared.services import frames, partitions, retrieve, transcode
 from shared.services.races import steadily
 from shared.services.retrieve import Resource
 from shared.services.service import storage
-from shared.services.stored_file import read_file, sized_file
+from shared.services.stored_file import sized_file
+from shared.services.transcode import NotTranscodable
 from shared.settings import Action
 from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
 from shared.web import multipart, representations
 from shared.web.conditional import is_current
-from shared.web.negotiation import choose, json_media_type, negotiate
+from shared.web.negotiation import json_media_type, negotiate
 from shared.web.representations import Choice
 from shared.web.responses import json_entity_tag, json_stream, primed, ranged, streamed
 from shared.web.routing import Call, endpoint
@@ -39,15 +40,15 @@ async def get_instances(call: Call) -> Response:
     async def answer() -> Response:
         found = await retrieve.find(account, partition, study, series, instance, original=wants_original(call))
         choice, rows = await _files_to_send(account, found, choices)
-        headers = {"ETag": found.etag(), "Vary": "Accept"}
+        headers = {"ETag": found.etag(choice.target), "Vary": "Accept"}
         if is_current(call.header("if-none-match"), headers["ETag"]):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         if choice.multipart:
             boundary = multipart.new_boundary()
-            chunks = await primed(_parts(account, call, found, rows, boundary))
+            chunks = await primed(_parts(account, call, found, rows, choice, boundary))
             return streamed(chunks, multipart.content_type(boundary, representations.DICOM), headers)
         assert found.row
-        return await _single_part(account, call, found, found.row, headers)
+        return await _single_part(account, call, found, found.row, choice, headers)
 
     return await steadily(answer)
 
@@ -90,14 +91,27 @@ async def get_frames(call: Call) -> Response:
 async def _files_to_send(
     account: Storage, found: Resource, choices: list[Choice]
 ) -> tuple[Choice, AsyncIterator[InstanceRow]]:
-    """The first choice that all instances can be sent in, and the instances: still to be read if any will do (D-21)."""
-    if choices[0].transfer_syntax == representations.AS_STORED:
+    """The first choice that all instances can be had in, and the instances: still to be read if any will do (D-21).
+
+    Raises NotAcceptable, by what metadata say of the pixels: before the first byte.
+    """
+    if choices[0].target is None:
         return choices[0], retrieve.rows(account, found, metadata=False)
-    rows = [row async for row in retrieve.rows(account, found, metadata=False)]
-    choice = choose(choices, *{row.layout.transfer_syntax for row in rows})
-    if choice is None:
-        raise NotAcceptable(_NOT_TRANSCODED)
-    return choice, _iterate(rows)
+    rows = [row async for row in retrieve.rows(account, found, metadata=True)]
+    for choice in choices:
+        others = [row for row in rows if not choice.fits(row.layout.transfer_syntax)]
+        if await _can_transcode(account, others, choice.transfer_syntax):
+            return choice, _iterate(rows)
+    raise NotAcceptable(_NOT_TRANSCODED)
+
+
+async def _can_transcode(account: Storage, rows: list[InstanceRow], transfer_syntax: str) -> bool:
+    try:
+        for row in rows:
+            await transcode.check(account, row, transfer_syntax)
+    except NotTranscodable:
+        return False
+    return True
 
 
 async def _iterate(rows: list[InstanceRow]) -> AsyncIterator[InstanceRow]:
@@ -106,11 +120,11 @@ async def _iterate(rows: list[InstanceRow]) -> AsyncIterator[InstanceRow]:
 
 
 async def _parts(
-    account: Storage, call: Call, found: Resource, rows: AsyncIterator[InstanceRow], boundary: str
+    account: Storage, call: Call, found: Resource, rows: AsyncIterator[InstanceRow], choice: Choice, boundary: str
 ) -> AsyncIterator[bytes]:
     first = True
-    async for row, chunks in retrieve.files(account, found, rows):
-        media_type = _media_type(representations.DICOM, row)
+    async for row, chunks in retrieve.files(account, found, rows, choice.target):
+        media_type = choice.content_type(row.layout.transfer_syntax)
         yield multipart.part_header(boundary, media_type, _location(call, found, row), first=first)
         first = False
         async for chunk in chunks:
@@ -119,14 +133,15 @@ async def _parts(
 
 
 async def _single_part(
-    account: Storage, call: Call, found: Resource, row: InstanceRow, headers: dict[str, str]
+    account: Storage, call: Call, found: Resource, row: InstanceRow, choice: Choice, headers: dict[str, str]
 ) -> Response:
     """One file, or the range of it that is asked for (D-29)."""
-    media_type = _media_type(representations.DICOM, row)
-    changes = found.changes(row)
-    file = await sized_file(account, row, changes)
+    media_type = choice.content_type(row.layout.transfer_syntax)
+    is_stored_so = choice.fits(row.layout.transfer_syntax)
+    file = await sized_file(account, row, found.changes(row)) if is_stored_so else None
     if file is None:
-        return streamed(await primed(read_file(account, row, changes)), media_type, headers)
+        chunks = retrieve.file(account, found, row, choice.target)
+        return streamed(await primed(chunks), media_type, headers)
     response = await ranged(call.request, media_type, headers["ETag"], file.length, partial(file.read, account))
     response.headers.update(headers)
     return response
@@ -137,9 +152,8 @@ async def _frames(
 ) -> Response:
     if row.layout.transfer_syntax in representations.VIDEO:
         raise NotAcceptable(_VIDEO)
-    choice = choose(choices, row.layout.transfer_syntax)
-    if choice is None:
-        raise NotAcceptable(_NOT_TRANSCODED)
+    stored = row.layout.transfer_syntax
+    choice = await _choice_of_frames(account, row, choices)
     if not choice.multipart and len(numbers) > 1:
         raise BadRequest(
             "The request accept header is only supported for single frame retrieval. "
@@ -147,20 +161,24 @@ async def _frames(
         )
     index = await frames.frame_index(account, row)
     frames.check(index, numbers)
-    media_type = choice.content_type(row.layout.transfer_syntax)
+    media_type = choice.content_type(stored)
     # Updates never touch the pixels: the entity tag is that of the stored file.
     headers = {"ETag": f'"{row.version}-{media_type.rpartition("=")[2]}"', "Vary": "Accept"}
     if is_current(call.header("if-none-match"), headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    sent = frames.read_frames(account, row, index, numbers)
+    if not choice.fits(stored):
+        sent = transcode.transcoded_frames(account, row, index, numbers, choice.transfer_syntax)
     if not choice.multipart:
-        headers["Content-Length"] = str(index.length(numbers[0]))
-        return streamed(await primed(frames.read_frame(account, row, index, numbers[0])), media_type, headers)
+        if choice.fits(stored):
+            headers["Content-Length"] = str(index.length(numbers[0]))
+        return streamed(await primed(_chunks(sent)), media_type, headers)
     boundary = multipart.new_boundary()
     location = f"{_location(call, found, row)}/frames/"
 
     async def parts() -> AsyncIterator[bytes]:
         first = True
-        async for number, chunks in frames.read_frames(account, row, index, numbers):
+        async for number, chunks in sent:
             yield multipart.part_header(boundary, media_type, f"{location}{number}", first=first)
             first = False
             async for chunk in chunks:
@@ -170,10 +188,19 @@ async def _frames(
     return streamed(await primed(parts()), multipart.content_type(boundary, choice.media_type), headers)
 
 
+async def _choice_of_frames(account: Storage, row: InstanceRow, choices: list[Choice]) -> Choice:
+    """The first choice that the frames can be had in. Raises NotAcceptable."""
+    for choice in choices:
+        if choice.fits(row.layout.transfer_syntax) or await _can_transcode(account, [row], choice.transfer_syntax):
+            return choice
+    raise NotAcceptable(_NOT_TRANSCODED)
+
+
+async def _chunks(frames: AsyncIterator[tuple[int, AsyncIterator[bytes]]]) -> AsyncIterator[bytes]:
+    async for _, chunks in frames:
+        async for chunk in chunks:
+            yield chunk
+
+
 def _location(call: Call, found: Resource, row: InstanceRow) -> str:
     return f"{call.base_url}/studies/{found.study}/series/{row.series}/instances/{row.sop_instance}"
-
-
-def _media_type(media_type: str, row: InstanceRow) -> str:
-    """WADO-43, CL-6: clients read the transfer syntax from here."""
-    return f"{media_type}; transfer-syntax={row.layout.transfer_syntax}"

@@ -12,6 +12,7 @@ from shared.services.metadata import latest_metadata
 from shared.services.races import StudyChanged
 from shared.services.read_ahead import ahead
 from shared.services.stored_file import read_file
+from shared.services.transcode import transcoded_file
 from shared.storage import keys
 from shared.storage.rows import InstanceRow, SeriesRow, StudyHead
 from shared.storage.storage import Storage
@@ -43,13 +44,15 @@ class Resource:
         """What the version that is asked for has changed of the stored instance."""
         return {} if self.original else self.head.changes_to(row.version)
 
-    def etag(self) -> str:
-        """D-26: changes with every store, delete and update; the original has its own."""
+    def etag(self, transfer_syntax: str | None = None) -> str:
+        """D-26: changes with every store, delete and update; the original has its own, and so has a transfer syntax."""
         newest, count = max(series.version for series in self.series), sum(series.instances for series in self.series)
         if self.row:
             newest, count = self.row.version, 1
         version = f"{self.head.current_version(newest)}-{count}"
-        return f'"{version}-original"' if self.original else f'"{version}"'
+        original = "-original" if self.original else ""
+        suffix = f"-{transfer_syntax}" if transfer_syntax else ""
+        return f'"{version}{original}{suffix}"'
 
 
 async def find(
@@ -112,14 +115,24 @@ async def _rows(
     return sorted(found, key=lambda row: (order[row.series], row.number, row.sop_instance))
 
 
+def file(
+    storage: Storage, resource: Resource, row: InstanceRow, transfer_syntax: str | None = None
+) -> AsyncIterator[bytes]:
+    """The file of one instance: as stored, or transcoded where a transfer syntax is asked for that is another (D-21)."""
+    changes = resource.changes(row)
+    if transfer_syntax in (None, row.layout.transfer_syntax):
+        return read_file(storage, row, changes)
+    return transcoded_file(storage, row, changes, transfer_syntax)
+
+
 async def files(
-    storage: Storage, resource: Resource, rows: AsyncIterator[InstanceRow]
+    storage: Storage, resource: Resource, rows: AsyncIterator[InstanceRow], transfer_syntax: str | None = None
 ) -> AsyncIterator[tuple[InstanceRow, AsyncIterator[bytes]]]:
     """The files of instances, the first bytes of the next ones being read ahead."""
 
     async def streams() -> AsyncIterator[tuple[InstanceRow, AsyncIterator[bytes]]]:
         async for row in rows:
-            yield row, read_file(storage, row, resource.changes(row))
+            yield row, file(storage, resource, row, transfer_syntax)
 
     async for item in ahead(streams()):
         yield item

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
@@ -28,6 +28,7 @@ from shared.services import codecs, pixel_stream
 from shared.services.byte_stream import ByteStream, EndOfStream
 from shared.services.frames import frame_index, read_frame
 from shared.services.metadata import latest_metadata
+from shared.services.read_ahead import ahead
 from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
 
@@ -99,6 +100,22 @@ async def transcoded_frame(storage: Storage, row: InstanceRow, index: FrameIndex
             return frame
         transcoded, _ = await codecs.run(transcoding.transcode_frame, frame, image, source, target)
         return transcoded
+
+
+async def transcoded_frames(
+    storage: Storage, row: InstanceRow, index: FrameIndex, numbers: Sequence[int], target: str
+) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+    """Several frames, the next ones being transcoded while one is sent."""
+
+    async def whole(number: int) -> AsyncIterator[bytes]:
+        yield await transcoded_frame(storage, row, index, number, target)
+
+    async def frames() -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
+        for number in numbers:
+            yield number, whole(number)
+
+    async for item in ahead(frames()):
+        yield item
 
 
 @asynccontextmanager

@@ -63,6 +63,11 @@ class Choice:
     transfer_syntax: str = AS_STORED
     """What the client asked for, by name or by default. AS_STORED for media types that have none as well."""
 
+    @property
+    def target(self) -> str | None:
+        """The transfer syntax that instances are to be sent in; None: as they are stored."""
+        return None if self.transfer_syntax == AS_STORED else self.transfer_syntax
+
     def fits(self, stored: str) -> bool:
         """Whether an instance in the transfer syntax `stored` can be sent so without transcoding."""
         if self.transfer_syntax == AS_STORED:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from io import BytesIO
 from typing import Any
 
+import openjpeg
+import pydicom
 import pytest
 import requests
 from pydicom.uid import generate_uid
@@ -114,16 +117,82 @@ def test_accept_in_the_query(host: Host) -> None:
     assert host.get(path, Accept="image/png").content == file
 
 
-def test_other_transfer_syntax(host: Host) -> None:
-    """WADO-35, WADO-36, WADO-50, D-21: what is stored so is sent; what would have to be transcoded is not yet."""
+def pixels(file: bytes) -> Any:
+    return pydicom.dcmread(BytesIO(file)).pixel_array.tolist()
+
+
+def test_transcoded_files(host: Host) -> None:
+    """WADO-43, WADO-50, WADO-51, D-21: several like one; those that are stored so are sent as stored."""
     study = generate_uid()
-    native, encapsulated = builders.instance(study), builders.instance(study, transfer_syntax=builders.RLE)
+    native = builders.instance(study, rows=16, columns=16, InstanceNumber=1, SeriesNumber=1)
+    encapsulated = builders.instance(study, rows=16, columns=16, SeriesNumber=2, transfer_syntax=builders.RLE)
     uids = stored(host, native, encapsulated)
-    assert host.get(f"/v2{uids[1].instance_path}", Accept="application/dicom").status_code == 406
-    assert host.get(f"/v2/studies/{study}", Accept=MULTIPART).status_code == 406
+    [first, second] = parts(host.get(f"/v2/studies/{study}", Accept=MULTIPART))
+    assert first == (EXPLICIT, native)
+    assert second[0] == EXPLICIT
+    assert pixels(second[1]) == pixels(encapsulated)
+    accept = f"{MULTIPART}; transfer-syntax=1.2.840.10008.1.2.4.90"
+    for (content_type, file), sent in zip(
+        parts(host.get(f"/v2/studies/{study}", Accept=accept)), (native, encapsulated), strict=True
+    ):
+        assert content_type == "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.90"
+        assert pydicom.dcmread(BytesIO(file)).file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.4.90"
+        assert pixels(file) == pixels(sent)
+    response = host.get(f"/v2{uids[1].instance_path}", Accept="application/dicom")
+    assert response.headers["Content-Type"] == EXPLICIT
+    assert pixels(response.content) == pixels(encapsulated)
+    assert "Accept-Ranges" not in response.headers
+    as_stored = host.get(f"/v2{uids[1].instance_path}", Accept=ANY_FILE)
+    assert as_stored.headers["ETag"] != response.headers["ETag"]
     accept = f"{MULTIPART}, {MULTIPART}; transfer-syntax=*; q=0.5"
-    assert sorted(payloads(host.get(f"/v2/studies/{study}", Accept=accept))) == sorted([native, encapsulated])
-    assert payloads(host.get(f"/v2{uids[0].series_path}", Accept=MULTIPART)) == [native]
+    assert parts(host.get(f"/v2/studies/{study}", Accept=accept))[1][0] == EXPLICIT
+
+
+def test_transcoded_files_are_of_the_version_asked_for(host: Host) -> None:
+    """WADO-103, D-65."""
+    file = builders.instance(rows=16, columns=16)
+    [uids] = stored(host, file)
+    changes = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "Updated^Ursula"}]}}
+    assert finished(host, started(bulk_update(host, [uids.study], changes)))["status"] == "succeeded"
+    accept = "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.80"
+    for original, name in (("true", "Doe^Jane"), ("false", "Updated^Ursula")):
+        response = host.get(f"/v2{uids.instance_path}", Accept=accept, msdicom_request_original=original)
+        assert pydicom.dcmread(BytesIO(response.content)).PatientName == name
+        assert pixels(response.content) == pixels(file)
+
+
+def test_transcoding_that_is_not_possible(host: Host) -> None:
+    """WADO-36, WADO-51, WADO-53, WADO-54, D-21: 406 before the first byte, or the next choice."""
+    study = generate_uid()
+    native = builders.instance(study, rows=16, columns=16, InstanceNumber=1)
+    video = builders.instance(study, InstanceNumber=2, transfer_syntax="1.2.840.10008.1.2.4.102")
+    damaged = builders.instance(transfer_syntax=builders.JPEG_2000)
+    stored(host, native, video, damaged)
+    response = host.get(f"/v2/studies/{study}", Accept=MULTIPART)
+    assert (response.status_code, "transcoding" in response.json()["detail"]) == (406, True)
+    accept = f"{MULTIPART}, {MULTIPART}; transfer-syntax=*; q=0.5"
+    assert payloads(host.get(f"/v2/studies/{study}", Accept=accept)) == [native, video]
+    response = host.get(f"/v2{Uids.of(damaged).instance_path}", Accept="application/dicom")
+    assert (response.status_code, response.json()["detail"]) == (406, "The specified transcoding is not supported.")
+    response = host.get(f"/v2{Uids.of(damaged).instance_path}/frames/1", Accept="application/octet-stream")
+    assert response.status_code == 406
+
+
+def test_transcoded_frames(host: Host) -> None:
+    """WADO-29, WADO-30, WADO-57: native little endian bytes, or a code stream a frame."""
+    native = builders.instance(rows=16, columns=16, frames=3)
+    encapsulated = builders.instance(rows=16, columns=16, frames=3, transfer_syntax=builders.RLE)
+    of_native, of_encapsulated = (f"/v2{uids.instance_path}/frames" for uids in stored(host, native, encapsulated))
+    frames = [builders.frame_pixels(number, 256) for number in (1, 2, 3)]
+    response = host.get(f"{of_encapsulated}/1,3", Accept=PIXELS)
+    content_type = "application/octet-stream; transfer-syntax=1.2.840.10008.1.2.1"
+    assert parts(response) == [(content_type, frames[0]), (content_type, frames[2])]
+    assert host.get(f"{of_encapsulated}/2", Accept="application/octet-stream").content == frames[1]
+    response = host.get(f"{of_native}/3,1", Accept='multipart/related; type="image/jp2"')
+    for (content_type, stream), number in zip(parts(response), (3, 1), strict=True):
+        assert content_type == "image/jp2; transfer-syntax=1.2.840.10008.1.2.4.90"
+        assert stream.startswith(b"\xff\x4f\xff\x51")
+        assert openjpeg.decode(stream).tobytes() == frames[number - 1]
 
 
 @pytest.mark.parametrize("suffix", ["", "/metadata"])
