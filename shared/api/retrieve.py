@@ -19,7 +19,7 @@ from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
 from shared.web import multipart, representations
 from shared.web.conditional import is_current
-from shared.web.negotiation import json_media_type, negotiate
+from shared.web.negotiation import json_media_type, negotiate, ranked
 from shared.web.representations import Choice
 from shared.web.responses import json_entity_tag, json_stream, primed, ranged, streamed
 from shared.web.routing import Call, endpoint
@@ -98,7 +98,7 @@ async def _files_to_send(
     if choices[0].target is None:
         return choices[0], retrieve.rows(account, found, metadata=False)
     rows = [row async for row in retrieve.rows(account, found, metadata=True)]
-    for choice in choices:
+    for choice in ranked(choices, *{row.layout.transfer_syntax for row in rows}):
         others = [row for row in rows if not choice.fits(row.layout.transfer_syntax)]
         if await _can_transcode(account, others, choice.transfer_syntax):
             return choice, _iterate(rows)
@@ -190,7 +190,7 @@ async def _frames(
 
 async def _choice_of_frames(account: Storage, row: InstanceRow, choices: list[Choice]) -> Choice:
     """The first choice that the frames can be had in. Raises NotAcceptable."""
-    for choice in choices:
+    for choice in ranked(choices, row.layout.transfer_syntax):
         if choice.fits(row.layout.transfer_syntax) or await _can_transcode(account, [row], choice.transfer_syntax):
             return choice
     raise NotAcceptable(_NOT_TRANSCODED)

@@ -36,6 +36,7 @@ MAX_FRAME_BYTES: Final = 512 << 20
 MAX_NATIVE_BYTES: Final = (1 << 32) - 2
 
 _UNUSED_BITS_STAY: Final = _NATIVE | {pixels.RLE_LOSSLESS}
+_GREY: Final = frozenset({"MONOCHROME1", "MONOCHROME2", "PALETTE COLOR"})
 # YBR_ICT and YBR_RCT exist in code streams of JPEG 2000 only, and codecs give RGB.
 _RGB: Final = frozenset({"RGB", "YBR_ICT", "YBR_RCT"})
 _YBR: Final = frozenset({"YBR_FULL", "YBR_FULL_422"})
@@ -67,6 +68,8 @@ def can_transcode(source: str, target: str, image: ImagePixel | None) -> bool:
 
 
 def _can_decode(source: str, image: ImagePixel) -> bool:
+    if image.photometric_interpretation not in _GREY | _RGB | _YBR:
+        return False
     if image.bits_allocated not in (8, 16) and (image.bits_allocated != 32 or source != pixels.RLE_LOSSLESS):
         return False
     return image.pixels * image.bits_allocated // 8 <= MAX_FRAME_BYTES

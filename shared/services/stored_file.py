@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from shared.dicom.change_set import Changes, patch_file, patch_head, patches_head_only
@@ -12,7 +12,7 @@ from shared.storage.storage import Storage
 from shared.storage.wire import BlobNotFound
 
 
-async def read_file(storage: Storage, row: InstanceRow, changes: Changes) -> AsyncIterator[bytes]:
+async def read_file(storage: Storage, row: InstanceRow, changes: Changes) -> AsyncGenerator[bytes]:
     """The whole file, in chunks. Raises StudyChanged when the instance is gone meanwhile."""
     stored = storage.wire.read_blob(row.blob)
     try:

@@ -13,7 +13,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Final
 
 from shared.dicom import dicom_json, encapsulation, transcoding
-from shared.dicom.change_set import Changes, patch_file
+from shared.dicom.change_set import Changes
 from shared.dicom.element import PixelData
 from shared.dicom.element_codec import ElementEncoding
 from shared.dicom.frames import FrameIndex
@@ -29,6 +29,7 @@ from shared.services.byte_stream import ByteStream, EndOfStream
 from shared.services.frames import frame_index, read_frame
 from shared.services.metadata import latest_metadata
 from shared.services.read_ahead import ahead
+from shared.services.stored_file import read_file
 from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
 
@@ -140,14 +141,17 @@ async def _described(storage: Storage, row: InstanceRow) -> ImagePixel | None:
 async def _read_big_endian_frame(
     storage: Storage, row: InstanceRow, index: FrameIndex, number: int, image: ImagePixel | None
 ) -> bytes:
-    """A native frame in little endian. In words of two pixels, it may begin or end within one."""
+    """A native frame in little endian. In words of several pixels, it may begin or end within one."""
     value_offset = index.ranges(1)[0][0]
-    vr = await _read(storage, row, value_offset - 8, 2)  # a tag, the VR, two reserved bytes, four of the length
-    width = width_of_pixels(vr.decode("latin-1"), image)
+    vr = ""
+    if image is None or image.bits_allocated <= 8:
+        vr = (await _read(storage, row, value_offset - 8, 2)).decode("latin-1")  # VR, reserved bytes, length
+    width = width_of_pixels(vr, image)
     [(offset, length)] = index.ranges(number)
     before = (offset - value_offset) % width
     words = await _read(storage, row, offset - before, before + length + -(before + length) % width)
-    return swapped(words, width)[before : before + length]
+    frame = swapped(words, width)[before : before + length]
+    return index.aligned(number, frame) if index.frame_bits else frame
 
 
 async def _read(storage: Storage, row: InstanceRow, offset: int, length: int) -> bytes:
@@ -156,11 +160,8 @@ async def _read(storage: Storage, row: InstanceRow, offset: int, length: int) ->
 
 async def _stored(storage: Storage, row: InstanceRow, changes: Changes) -> AsyncGenerator[bytes]:
     """The file with the changes of its study, and inflated."""
-    async with aclosing(storage.wire.read_blob(row.blob)) as stored:
-        chunks: AsyncIterator[bytes] = patch_file(stored, row.layout, changes) if changes else stored
-        if row.layout.transfer_syntax == DEFLATED:
-            chunks = inflated(chunks)
-        async for chunk in chunks:
+    async with aclosing(read_file(storage, row, changes)) as chunks:
+        async for chunk in inflated(chunks) if row.layout.transfer_syntax == DEFLATED else chunks:
             yield chunk
 
 

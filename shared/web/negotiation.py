@@ -1,14 +1,14 @@
 """Content negotiation (RFC 9110 12.5.1, PS3.18 8.7.3, WADO-20 to WADO-36, D-3): what a client accepts of what there is.
 
 The answer is a list of choices, best first. Which of them can be made depends on the transfer syntaxes in which the
-instances are stored; the service picks with `choose` when it knows them.
+instances are stored; `ranked` puts them in order when these are known.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from shared.errors import NotAcceptable
@@ -63,12 +63,15 @@ def negotiate(accept: Accept, resource: Resource, query: Accept = None) -> list[
                 ranks.setdefault(choice, (-decisive.quality, accepted.transfer_syntax != AS_STORED))
     if not ranks:
         raise NotAcceptable("The request headers are not acceptable")
-    return sorted(ranks, key=ranks.__getitem__)
+    return [replace(choice, quality=-ranks[choice][0]) for choice in sorted(ranks, key=ranks.__getitem__)]
 
 
-def choose(choices: Iterable[Choice], *stored: str) -> Choice | None:
-    """The first choice in which instances in all these transfer syntaxes can be sent; None when there is none."""
-    return next((choice for choice in choices if all(map(choice.fits, stored))), None)
+def ranked(choices: Iterable[Choice], *stored: str) -> list[Choice]:
+    """The choices in the client's order; of those that it likes equally, first what needs no transcoding.
+
+    `stored` are the transfer syntaxes of the instances.
+    """
+    return sorted(choices, key=lambda choice: (-choice.quality, not all(map(choice.fits, stored))))
 
 
 def json_media_type(accept: Accept, query: Accept = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 # In place of a transfer syntax: as stored.
@@ -62,6 +62,8 @@ class Choice:
     multipart: bool
     transfer_syntax: str = AS_STORED
     """What the client asked for, by name or by default. AS_STORED for media types that have none as well."""
+    quality: float = field(default=1.0, compare=False)
+    """How much the client likes it: above 0, up to 1."""
 
     @property
     def target(self) -> str | None:

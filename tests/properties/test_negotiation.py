@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import NotAcceptable
-from shared.web.negotiation import choose, negotiate
+from shared.web.negotiation import negotiate, ranked
 from shared.web.representations import (
     DATA_SETS,
     FRAMES,
@@ -92,4 +92,4 @@ def test_anything_less_wanted_only_adds_choices(accept: list[Member], resource: 
 
 @given(st.text(alphabet='aq*/;=,." \\\t\x00é', max_size=40) | st.text(max_size=40), RESOURCES, st.text(max_size=10))
 def test_nothing_but_not_acceptable_is_raised_whatever_the_text(text: str, resource: Resource, stored: str) -> None:
-    choose(outcome(text, resource), stored)
+    ranked(outcome(text, resource), stored)

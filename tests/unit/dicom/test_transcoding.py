@@ -66,7 +66,10 @@ def test_what_encapsulated_syntaxes_can_hold() -> None:
     assert possible(COLOUR) == every
     assert possible(replace(COLOUR, photometric_interpretation="YBR_FULL_422")) == every
     assert possible(replace(COLOUR, photometric_interpretation="YBR_RCT"), JPEG_2000_LOSSLESS) == every
-    assert possible(replace(COLOUR, photometric_interpretation="HSV")) == set()
+    for retired in ("HSV", "YBR_PARTIAL_422"):
+        image = replace(COLOUR, photometric_interpretation=retired)
+        assert possible(image) == set()
+        assert not transcoding.can_transcode("1.2.840.10008.1.2.4.50", EXPLICIT_VR_LITTLE_ENDIAN, image)
     for source in (EXPLICIT_VR_LITTLE_ENDIAN, RLE_LOSSLESS):
         assert possible(replace(GREY, bits_allocated=32, bits_stored=32, high_bit=31), source) == set()
     assert possible(replace(GREY, bits_allocated=1, bits_stored=1, high_bit=0)) == set()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
 from shared.errors import NotAcceptable
-from shared.web.negotiation import choose, json_media_type, negotiate, store_response_media_type
+from shared.web.negotiation import json_media_type, negotiate, ranked, store_response_media_type
 from shared.web.representations import DATA_SETS, FRAMES, INSTANCE, INSTANCES, RENDERED, Choice, Resource
 
 IMPLICIT = "1.2.840.10008.1.2"
@@ -34,6 +36,11 @@ def refuses(accept: str | list[str], resource: Resource) -> bool:
 
 
 # The table of WADO-25 to WADO-31
+
+
+def choose(choices: Iterable[Choice], *stored: str) -> Choice | None:
+    """The first choice that needs no transcoding."""
+    return next((choice for choice in ranked(choices, *stored) if all(map(choice.fits, stored))), None)
 
 
 @pytest.mark.parametrize(
@@ -261,6 +268,14 @@ def test_d21_one_choice_for_all_instances() -> None:
     assert choose(choices, EXPLICIT) == Choice("application/dicom", True, EXPLICIT)
     assert choose(choices, EXPLICIT, RLE) == Choice("application/dicom", True, "*")
     assert choose(choices[:1], EXPLICIT, RLE) is None
+
+
+def test_what_is_liked_equally_is_sent_without_transcoding() -> None:
+    """PS3.18 8.7.8: the server is free to choose then; quality comes first (WADO-35)."""
+    both = f'multipart/related; type="image/jp2", {FRAME_PARTS}'
+    assert ranked(negotiate(both, FRAMES), EXPLICIT)[0].media_type == "application/octet-stream"
+    assert ranked(negotiate(both, FRAMES), JPEG_2000)[0].media_type == "image/jp2"
+    assert ranked(negotiate(f"{both}; q=0.5", FRAMES), EXPLICIT)[0].media_type == "image/jp2"
 
 
 def test_wado43_cl6_content_type_names_what_is_delivered() -> None:
