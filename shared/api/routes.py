@@ -9,6 +9,7 @@ from shared.api.delete import delete_resource
 from shared.api.health import get_health
 from shared.api.operations import get_operation
 from shared.api.partitions import get_partitions
+from shared.api.rendered import get_rendered, get_thumbnail
 from shared.api.retrieve import get_frames, get_instances, get_metadata
 from shared.api.search import search_at
 from shared.api.store import post_instances
@@ -49,6 +50,14 @@ resource(blueprint, "series_instances", f"{SERIES}/instances", {"GET": search_at
 resource(blueprint, "instance", INSTANCE, {"GET": get_instances, "DELETE": delete_resource})
 resource(blueprint, "instance_metadata", f"{INSTANCE}/metadata", {"GET": get_metadata})
 resource(blueprint, "frames", f"{INSTANCE}/frames/{{frames}}", {"GET": get_frames})
+for name, path in (
+    ("study", STUDY),
+    ("series", SERIES),
+    ("instance", INSTANCE),
+    ("frame", f"{INSTANCE}/frames/{{frames}}"),
+):
+    resource(blueprint, f"{name}_rendered", f"{path}/rendered", {"GET": get_rendered})
+    resource(blueprint, f"{name}_thumbnail", f"{path}/thumbnail", {"GET": get_thumbnail})
 resource(blueprint, "series", "series", {"GET": search_at(Level.SERIES)})
 resource(blueprint, "instances", "instances", {"GET": search_at(Level.INSTANCE)})
 resource(blueprint, "partitions", "partitions", {"GET": get_partitions}, partitioned=False)

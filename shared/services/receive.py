@@ -132,6 +132,7 @@ def _describe(scan: ScannedFile, study: str | None, request: str, blob: str) -> 
         layout=HeadLayout.of(scan),
         frames=index.to_bytes() if index else b"",
         packed_metadata=zlib.compress(metadata, 6),
+        has_pixels=scan.pixel_data is not None,
     )
     received.row = row if row.fits() else replace(row, metadata_blob=f"{row.blob}.json")
     received.study_summary = summary_of(lines, STUDY_ATTRIBUTES)

@@ -143,7 +143,8 @@ class ChangeSetRow:
 class InstanceRow:
     """One stored instance. `packed_metadata` is its DICOM JSON, compressed; empty when the row was read without it.
 
-    `metadata_blob` names the blob that holds the metadata when it is too long for the row.
+    `metadata_blob` names the blob that holds the metadata when it is too long for the row. `has_pixels` is known also
+    when `frames`, which says where they are, was not read or is not to be found out.
     """
 
     series: str
@@ -158,6 +159,7 @@ class InstanceRow:
     frames: bytes
     packed_metadata: bytes
     metadata_blob: str = ""
+    has_pixels: bool = False
 
     @property
     def row_key(self) -> str:
@@ -177,6 +179,7 @@ class InstanceRow:
             "textBeyondHead": self.layout.text_beyond_head,
             "updatableBeyondHead": self.layout.updatable_beyond_head,
             "metadataBlob": self.metadata_blob,
+            "hasPixels": self.has_pixels,
         }
         properties |= pack("f", self.frames)
         if not self.metadata_blob:
@@ -207,6 +210,7 @@ class InstanceRow:
             frames=unpack("f", row),
             packed_metadata=unpack("m", row),
             metadata_blob=text(row, "metadataBlob"),
+            has_pixels=bool(row.get("hasPixels", False)),
         )
 
     @property
@@ -235,6 +239,7 @@ INSTANCE_PROPERTIES_WITHOUT_METADATA = (
     "textBeyondHead",
     "updatableBeyondHead",
     "metadataBlob",
+    "hasPixels",
 )
 
 
