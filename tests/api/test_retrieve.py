@@ -163,9 +163,9 @@ def test_transcoded_files_are_of_the_version_asked_for(host: Host) -> None:
 
 def test_transcoding_that_is_not_possible(host: Host) -> None:
     """WADO-36, WADO-51, WADO-53, WADO-54, D-21: 406 before the first byte, or the next choice."""
-    study = generate_uid()
-    native = builders.instance(study, rows=16, columns=16, InstanceNumber=1)
-    video = builders.instance(study, InstanceNumber=2, transfer_syntax="1.2.840.10008.1.2.4.102")
+    study, series = generate_uid(), generate_uid()
+    native = builders.instance(study, series, rows=16, columns=16, InstanceNumber=1)
+    video = builders.instance(study, series, InstanceNumber=2, transfer_syntax="1.2.840.10008.1.2.4.102")
     damaged = builders.instance(transfer_syntax=builders.JPEG_2000)
     stored(host, native, video, damaged)
     response = host.get(f"/v2/studies/{study}", Accept=MULTIPART)
