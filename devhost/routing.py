@@ -54,7 +54,7 @@ class Router:
 
     def match(self, method: str, path: str) -> Match | None:
         """The function for a raw (still percent-encoded) path, None for 404."""
-        decoded = _decode(path).removesuffix("/")
+        decoded = _decode(path)
         for route in self._routes:
             if route.methods and method.upper() not in route.methods:
                 continue
@@ -76,7 +76,8 @@ def _route(function: Function, prefix: str) -> _Route:
     except ValueError as error:
         raise ValueError(f"The route '{template}' of the function '{function.name}' is wrong: {error}") from None
     methods = frozenset(str(method).upper() for method in function.trigger.get("methods") or [])
-    return _Route(function, re.compile(pattern, re.IGNORECASE | re.DOTALL), checks, methods)
+    # A slash at the end is ignored, but a parameter that takes all the rest takes it too.
+    return _Route(function, re.compile(pattern + "/?", re.IGNORECASE | re.DOTALL), checks, methods)
 
 
 def _segment(segment: str, checks: dict[str, list[Check]]) -> str:

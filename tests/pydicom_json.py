@@ -26,7 +26,7 @@ def expected(file: bytes, left_out: Iterable[str] = ()) -> Json:
 
     A path has the tags of sequences, whose first item it goes through, and of the element: "300C0002.00081155".
     """
-    with warnings.catch_warnings(), _private_elements_stay_unknown():
+    with warnings.catch_warnings(), private_elements_stay_unknown():
         warnings.simplefilter("ignore")
         dataset = pydicom.dcmread(BytesIO(file))
         for path in left_out:
@@ -75,7 +75,7 @@ def _text(vr: str, value: str) -> str | None:
 
 
 @contextmanager
-def _private_elements_stay_unknown() -> Iterator[None]:
+def private_elements_stay_unknown() -> Iterator[None]:
     """pydicom has a dictionary of private elements, the service has not (STOW-83)."""
 
     def vr(raw: RawDataElement, data: dict[str, Any], **arguments: Any) -> None:

@@ -25,6 +25,11 @@ def identifiers(call: Call) -> tuple[str, str | None, str | None]:
     return study or "", series, instance
 
 
+def wants_bulk_data_uris(call: Call) -> bool:
+    """D-29: anything but `true` means that they are left out, since parameters that mean nothing are ignored (CL-8)."""
+    return call.request.query_params.get("includebulkdatauri", "").strip().lower() == "true"
+
+
 def wants_original(call: Call) -> bool:
     """WADO-100: anything but `true` means the latest version."""
     return (call.header("msdicom-request-original") or "").strip().lower() == "true"

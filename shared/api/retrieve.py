@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from fastapi import Response
 
-from shared.api.requests import accept, accept_query, identifiers, wants_original
+from shared.api.requests import accept, accept_query, identifiers, wants_bulk_data_uris, wants_original
 from shared.errors import BadRequest, NotAcceptable
 from shared.services import frames, partitions, retrieve, transcode
 from shared.services.races import steadily
@@ -63,10 +63,13 @@ async def get_metadata(call: Call) -> Response:
 
     async def answer() -> Response:
         found = await retrieve.find(account, partition, study, series, instance, original=wants_original(call))
-        headers = {"ETag": json_entity_tag(call.request, found.etag()), "Vary": "Accept, Accept-Encoding"}
+        etag, bulk_data_of = found.etag(), ""
+        if wants_bulk_data_uris(call):
+            etag, bulk_data_of = f'{etag[:-1]}-bulkdata"', f"{call.base_url}/studies/{found.study}"
+        headers = {"ETag": json_entity_tag(call.request, etag), "Vary": "Accept, Accept-Encoding"}
         if is_current(call.header("if-none-match"), headers["ETag"]):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-        return await json_stream(call.request, retrieve.metadata(account, found), media_type, headers)
+        return await json_stream(call.request, retrieve.metadata(account, found, bulk_data_of), media_type, headers)
 
     return await steadily(answer)
 

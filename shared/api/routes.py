@@ -3,6 +3,7 @@
 import azure.durable_functions as df
 from fastapi import Response
 
+from shared.api.bulk_data import get_bulk_data
 from shared.api.bulk_update import post_bulk_update
 from shared.api.change_feed import get_latest, get_page
 from shared.api.delete import delete_resource
@@ -58,6 +59,7 @@ for name, path in (
 ):
     resource(blueprint, f"{name}_rendered", f"{path}/rendered", {"GET": get_rendered})
     resource(blueprint, f"{name}_thumbnail", f"{path}/thumbnail", {"GET": get_thumbnail})
+resource(blueprint, "bulk_data", f"{INSTANCE}/bulkdata/{{*path}}", {"GET": get_bulk_data})
 resource(blueprint, "series", "series", {"GET": search_at(Level.SERIES)})
 resource(blueprint, "instances", "instances", {"GET": search_at(Level.INSTANCE)})
 resource(blueprint, "partitions", "partitions", {"GET": get_partitions}, partitioned=False)

@@ -6,23 +6,17 @@ A request's frames that lie close to each other are read as one range; the next 
 from __future__ import annotations
 
 import re
-import zlib
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 
-from shared.dicom.file_meta import end_of_file_meta
 from shared.dicom.frames import FrameIndex
-from shared.dicom.head import DEFLATED
 from shared.errors import BadRequest, NotFound
-from shared.services.races import StudyChanged
 from shared.services.read_ahead import ahead
+from shared.services.stored_file import read_stored
 from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
-from shared.storage.wire import BlobNotFound
 
 NEAR_BYTES = 64 * 1024
 """What may lie between two frames that are read as one range."""
-
-_INFLATED_PIECE = 256 * 1024
 
 type Run = list[int]
 
@@ -70,7 +64,7 @@ async def read_frames(
 
     async def runs() -> AsyncIterator[tuple[Run, AsyncIterator[bytes]]]:
         for run in _runs(index, numbers):
-            yield run, _read(storage, row, *_span(index, run))
+            yield run, read_stored(storage, row, *_span(index, run))
 
     async for run, chunks in ahead(runs()):
         cutter = _Cutter(chunks, _span(index, run)[0])
@@ -127,35 +121,3 @@ class _Cutter:
                 offset += len(piece)
                 length -= len(piece)
                 yield piece
-
-
-async def _read(storage: Storage, row: InstanceRow, first: int, end: int) -> AsyncGenerator[bytes]:
-    """The bytes [first, end) of the stored file, of a deflated one those of its inflated form."""
-    deflated = row.layout.transfer_syntax in DEFLATED
-    stored = storage.wire.read_blob(row.blob) if deflated else storage.wire.read_blob(row.blob, first, end - first)
-    try:
-        async for chunk in _inflated(stored, first, end) if deflated else stored:
-            yield chunk
-    except BlobNotFound as error:
-        raise StudyChanged(f"The file of the instance {row.sop_instance} cannot be read.") from error
-    finally:
-        await stored.aclose()
-
-
-async def _inflated(stored: AsyncIterator[bytes], first: int, end: int) -> AsyncIterator[bytes]:
-    """A deflated file has to be read from its beginning."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    position = 0
-    start = b""
-    async for chunk in stored:
-        if not position:
-            start += chunk
-            if (position := end_of_file_meta(start, is_deflated=True) or 0) == 0:
-                continue
-            chunk = start[position:]
-        while position < end and (piece := inflater.decompress(chunk, _INFLATED_PIECE)):
-            yield piece[max(first - position, 0) : end - position]
-            position += len(piece)
-            chunk = inflater.unconsumed_tail
-        if position >= end:
-            return

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
-from shared.dicom import dicom_json, frames, tags
+from shared.dicom import bulk_data, dicom_json, frames, tags
 from shared.dicom.change_set import HeadLayout
 from shared.dicom.head import HeadScanner, ScannedFile
 from shared.dicom.searchable import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES
@@ -94,7 +94,7 @@ async def write_blob(wire: Wire, received: Received) -> None:
     assert row is not None
     metadata = {"study": received.study, "series": row.series, "instance": row.sop_instance}
     if row.metadata_blob:
-        await wire.put_blob(row.metadata_blob, row.packed_metadata, metadata)
+        await wire.put_blob(row.metadata_blob, row.packed_metadata + row.bulk_data, metadata)
     if received.data is not None:
         await wire.put_blob(row.blob, received.data, metadata)
         received.data = None
@@ -133,6 +133,7 @@ def _describe(scan: ScannedFile, study: str | None, request: str, blob: str) -> 
         frames=index.to_bytes() if index else b"",
         packed_metadata=zlib.compress(metadata, 6),
         has_pixels=scan.pixel_data is not None,
+        bulk_data=bulk_data.pack(bulk_data.locate(findings.dataset, is_big_endian=not scan.is_little_endian)),
     )
     received.row = row if row.fits() else replace(row, metadata_blob=f"{row.blob}.json")
     received.study_summary = summary_of(lines, STUDY_ATTRIBUTES)

@@ -138,10 +138,14 @@ async def files(
         yield item
 
 
-async def metadata(storage: Storage, resource: Resource) -> AsyncIterator[bytes]:
-    """The JSON array of WADO-81, an instance at a time."""
+async def metadata(storage: Storage, resource: Resource, bulk_data_of: str = "") -> AsyncIterator[bytes]:
+    """The JSON array of WADO-81, an instance at a time.
+
+    With BulkDataURIs when `bulk_data_of` is the URL of the study.
+    """
     opening = b"["
     async for row in rows(storage, resource, metadata=True):
-        yield opening + await latest_metadata(storage, row, resource.changes(row))
+        base = bulk_data_of and f"{bulk_data_of}/series/{row.series}/instances/{row.sop_instance}/bulkdata/"
+        yield opening + await latest_metadata(storage, row, resource.changes(row), base)
         opening = b","
     yield b"]"

@@ -111,7 +111,8 @@ class _StoreRequest:
             self._intent.studies.add(key)
             await self._storage.intents.write(self._intent)
         self._pending.append(received)
-        self._pending_bytes += len(received.row.packed_metadata) + len(received.row.frames)
+        row = received.row
+        self._pending_bytes += len(row.packed_metadata) + len(row.bulk_data) + len(row.frames)
         while len(self._puts) >= _PUTS_AT_ONCE:
             await self._wait(asyncio.FIRST_COMPLETED)
         self._puts[asyncio.create_task(write_blob(self._storage.wire, received))] = received
@@ -141,7 +142,7 @@ class _StoreRequest:
             await self._remove_duplicates(committed)
             for item in batch:
                 if item.row:  # what is left to do is to name it in the answer
-                    item.row = replace(item.row, packed_metadata=b"", frames=b"")
+                    item.row = replace(item.row, packed_metadata=b"", bulk_data=b"", frames=b"")
 
     async def _publish(self, key: str, committed: Committed) -> None:
         if not committed.stored:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from shared.dicom.change_set import Changes, patch_file, patch_head, patches_head_only
+from shared.dicom.file_meta import end_of_file_meta
+from shared.dicom.head import DEFLATED
 from shared.services.races import StudyChanged
 from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
 from shared.storage.wire import BlobNotFound
+
+_INFLATED_PIECE = 256 * 1024
 
 
 async def read_file(storage: Storage, row: InstanceRow, changes: Changes) -> AsyncGenerator[bytes]:
@@ -70,3 +75,40 @@ async def sized_file(storage: Storage, row: InstanceRow, changes: Changes) -> Si
     except BlobNotFound as error:
         raise StudyChanged(f"The file of the instance {row.sop_instance} cannot be read.") from error
     return SizedFile(row, patch_head(head, row.layout, changes), replaced)
+
+
+async def read_stored(storage: Storage, row: InstanceRow, first: int, end: int | None = None) -> AsyncGenerator[bytes]:
+    """The bytes [first, end) of the stored file, of a deflated one those of its inflated form; without `end` all from `first`.
+
+    Raises StudyChanged when the instance is gone meanwhile.
+    """
+    deflated = row.layout.transfer_syntax in DEFLATED
+    length = None if end is None else end - first
+    stored = storage.wire.read_blob(row.blob) if deflated else storage.wire.read_blob(row.blob, first, length)
+    try:
+        async for chunk in _inflated(stored, first, end) if deflated else stored:
+            yield chunk
+    except BlobNotFound as error:
+        raise StudyChanged(f"The file of the instance {row.sop_instance} cannot be read.") from error
+    finally:
+        await stored.aclose()
+
+
+async def _inflated(stored: AsyncIterator[bytes], first: int, end: int | None) -> AsyncIterator[bytes]:
+    """A deflated file has to be read from its beginning."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    position = 0
+    start = b""
+    async for chunk in stored:
+        if not position:
+            start += chunk
+            if (position := end_of_file_meta(start, is_deflated=True) or 0) == 0:
+                continue
+            chunk = start[position:]
+        while (end is None or position < end) and (piece := inflater.decompress(chunk, _INFLATED_PIECE)):
+            if wanted := piece[max(first - position, 0) : None if end is None else end - position]:
+                yield wanted
+            position += len(piece)
+            chunk = inflater.unconsumed_tail
+        if end is not None and position >= end:
+            return

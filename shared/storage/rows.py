@@ -143,8 +143,9 @@ class ChangeSetRow:
 class InstanceRow:
     """One stored instance. `packed_metadata` is its DICOM JSON, compressed; empty when the row was read without it.
 
-    `metadata_blob` names the blob that holds the metadata when it is too long for the row. `has_pixels` is known also
-    when `frames`, which says where they are, was not read or is not to be found out.
+    `has_pixels` is known also when `frames`, which says where they are, was not read or is not to be found out.
+    `bulk_data` says where the values are that metadata leaves out (shared/dicom/bulk_data.py). `metadata_blob` names the
+    blob that holds the metadata, and `bulk_data` behind it, when they are too long for the row.
     """
 
     series: str
@@ -158,6 +159,7 @@ class InstanceRow:
     layout: HeadLayout
     frames: bytes
     packed_metadata: bytes
+    bulk_data: bytes = b""
     metadata_blob: str = ""
     has_pixels: bool = False
 
@@ -183,7 +185,7 @@ class InstanceRow:
         }
         properties |= pack("f", self.frames)
         if not self.metadata_blob:
-            properties |= pack("m", self.packed_metadata)
+            properties |= pack("m", self.packed_metadata) | pack("b", self.bulk_data)
         return Entity(partition_key, self.row_key, properties)
 
     @classmethod
@@ -208,6 +210,7 @@ class InstanceRow:
                 updatable_beyond_head=bool(row.get("updatableBeyondHead", False)),
             ),
             frames=unpack("f", row),
+            bulk_data=unpack("b", row),
             packed_metadata=unpack("m", row),
             metadata_blob=text(row, "metadataBlob"),
             has_pixels=bool(row.get("hasPixels", False)),
@@ -216,12 +219,12 @@ class InstanceRow:
     @property
     def weight(self) -> int:
         """About how many bytes the row takes in a transaction, where binary values are base64."""
-        packed = 0 if self.metadata_blob else len(self.packed_metadata)
+        packed = 0 if self.metadata_blob else len(self.packed_metadata) + len(self.bulk_data)
         return 2048 + (len(self.frames) + packed) * 4 // 3
 
     def fits(self) -> bool:
         """Whether the row, with its metadata in it, stays below what one entity may hold."""
-        return len(self.frames) + len(self.packed_metadata) < _ROW_BYTES
+        return len(self.frames) + len(self.packed_metadata) + len(self.bulk_data) < _ROW_BYTES
 
 
 INSTANCE_PROPERTIES_WITHOUT_METADATA = (

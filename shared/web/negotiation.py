@@ -115,14 +115,15 @@ def _quality(text: str) -> float:
 
 def _choices(accepted: _Range, resource: Resource) -> Iterator[Choice]:
     """What a resource has within a range."""
-    offers = resource[:1] if accepted.media_range == _ANYTHING else resource
     is_range = accepted.media_range.endswith("/*")
-    for offer in offers:
+    for offer in resource:
         multipart = offer.multipart if accepted.multipart is None else accepted.multipart
         is_offered = offer.multipart if multipart else offer.single
         if is_offered and _is_within(offer.media_type, accepted.media_range):
             for syntax in offer.syntaxes(accepted.transfer_syntax, is_range=is_range):
                 yield Choice(offer.media_type, multipart, syntax)
+            if accepted.media_range == _ANYTHING:
+                return
 
 
 def _is_within(media_type: str, media_range: str) -> bool:

@@ -107,7 +107,7 @@ class Offer:
         return (default, AS_STORED) if self.media_type in IMAGE_SYNTAXES else (default,)
 
 
-# The first offer of a resource is what "*/*" means; its payload is then multipart where it can be (WADO-33).
+# "*/*" means the first offer of a resource that has the payload asked for; without one multipart, if it can be (WADO-33).
 type Resource = tuple[Offer, ...]
 
 # INSTANCES: those of a study or series. DATA_SETS: metadata and search results.
@@ -119,6 +119,21 @@ FRAMES: Final[Resource] = (
         Offer(media_type, single=False, multipart=True, transfer_syntaxes=syntaxes)
         for media_type, syntaxes in IMAGE_SYNTAXES.items()
     ),
+)
+# A value is sent as one part or as a body of its own, compressed pixel data as a part for each frame (PS3.18 8.7.3.3).
+BULK_VALUE: Final[Resource] = (Offer(OCTET_STREAM), Offer(OCTET_STREAM, single=False, multipart=True))
+BULK_FRAMES: Final[Resource] = tuple(
+    Offer(media_type, single=False, multipart=True) for media_type in (OCTET_STREAM, *IMAGE_SYNTAXES)
+)
+# Of encapsulated documents (PS3.3 C.24.2). XML is not among them: a browser would run what scripts it has.
+DOCUMENTS: Final[Mapping[str, Resource]] = {
+    media_type: (Offer(media_type), Offer(media_type, single=False, multipart=True), *BULK_VALUE)
+    for media_type in ("application/pdf", "model/mtl", "model/obj", "model/stl")
+}
+BULK_DATA: Final[Resource] = (
+    *BULK_VALUE,
+    *BULK_FRAMES,
+    *(offer for offers in DOCUMENTS.values() for offer in offers[:2]),
 )
 RENDERED: Final[Resource] = (Offer("image/jpeg"), Offer("image/png"))
 DATA_SETS: Final[Resource] = (Offer(DICOM_JSON), Offer(JSON))

@@ -6,10 +6,11 @@ import base64
 import json
 import random
 import uuid
+from dataclasses import replace
 
 from pydicom.uid import generate_uid
 
-from shared.services import bulk_update, retrieve
+from shared.services import bulk_data, bulk_update, retrieve
 from shared.services.bulk_update import LOCK, StudyUpdate
 from shared.services.stored_file import read_file
 from shared.storage.operations import OperationRow
@@ -87,14 +88,40 @@ async def test_retrieve_of_an_instance(storage: Storage) -> None:
 
 
 async def test_metadata_that_is_too_long_for_a_row(storage: Storage) -> None:
-    """It goes into a blob of its own."""
+    """It goes into a blob of its own, and the index of bulk data with it (D-29)."""
     noise = random.Random(1)
     texts = [base64.b64encode(noise.randbytes(9000)).decode() for _ in range(120)]
     content = [builders.item(TextValue=text, ValueType="TEXT") for text in texts]
-    result = await store_files(storage, [builders.instance(rows=0, ContentSequence=content)])
-    row = result.files[0].row
+    private = [(0x00091001, "OB", b"ab"), (0x00091002, "OB", b"cdef")]
+    result = await store_files(storage, [builders.instance(rows=0, ContentSequence=content, elements=private)])
+    study, row = result.files[0].study, result.files[0].row
     assert row is not None
     assert row.metadata_blob
-    found = await retrieve.find(storage, DEFAULT, result.files[0].study)
+    assert not replace(row, packed_metadata=b"", bulk_data=bytes(720_000)).fits()
+    found = await retrieve.find(storage, DEFAULT, study, row.series, row.sop_instance)
+    assert found.row is not None
+    assert found.row.bulk_data == b""
     [item] = json.loads(b"".join([chunk async for chunk in retrieve.metadata(storage, found)]))
     assert [entry["0040A160"]["Value"] for entry in item["0040A730"]["Value"]] == [[text] for text in texts]
+    assert "00091002" not in item
+    [item] = json.loads(b"".join([chunk async for chunk in retrieve.metadata(storage, found, "study")]))
+    base = f"study/series/{row.series}/instances/{row.sop_instance}/bulkdata"
+    assert item["00091002"] == {"vr": "OB", "BulkDataURI": f"{base}/00091002"}
+    _, value = await bulk_data.find_value(storage, found.row, "00091002")
+    assert [chunk async for chunk in bulk_data.read_value(storage, found.row, value, 1, 2)] == [b"de"]
+
+
+async def test_bulk_value(storage: Storage) -> None:
+    """The head of the study and the row side by side, and one read of just the bytes."""
+    pixels = builders.frame_pixels(1, 1000 * 1000)
+    result = await store_files(storage, [builders.instance(rows=1000, columns=1000)])
+    row = result.files[0].row
+    assert row is not None
+    with counted(storage) as spent:
+        found = await retrieve.find(storage, DEFAULT, result.files[0].study, row.series, row.sop_instance)
+        assert found.row is not None
+        _, value = await bulk_data.find_value(storage, found.row, "7FE00010")
+        chunks = [chunk async for chunk in bulk_data.read_value(storage, found.row, value, 500_000, 1000)]
+    assert b"".join(chunks) == pixels[500_000:501_000]
+    assert spent.transactions == 3
+    assert spent.bytes_received < 10_000

@@ -22,8 +22,12 @@ def routes() -> dict[str, str]:
 
 def may_match_the_same(one: str, other: str) -> bool:
     """Whether there is a path that fits both templates."""
-    pairs = zip_longest(one.split("/"), other.split("/"))
-    return all(a and b and (a == b or PARAMETER.search(a) or PARAMETER.search(b)) for a, b in pairs)
+    for a, b in zip_longest(one.split("/"), other.split("/"), fillvalue=""):
+        if a.startswith("{*") or b.startswith("{*"):  # takes all that follows, and nothing as well
+            return True
+        if not (a and b and (a == b or PARAMETER.search(a) or PARAMETER.search(b))):
+            return False
+    return True
 
 
 def test_no_two_routes_overlap() -> None:
@@ -37,3 +41,7 @@ def test_the_test_sees_overlaps() -> None:
     assert may_match_the_same("{version}/studies/{study}", "v2/studies/$bulkupdate")
     assert not may_match_the_same("{version}/studies", "{version}/studies/{study}")
     assert not may_match_the_same("{version}/studies/{study}", "{version}/series/{series}")
+    for other in ("a", "a/b", "a/{x}/c"):
+        assert may_match_the_same("a/{*rest}", other)
+        assert may_match_the_same(other, "a/{*rest}")
+    assert not may_match_the_same("a/{*rest}", "b/c")
