@@ -13,7 +13,8 @@ UNDEFINED_LENGTH: Final = 0xFFFFFFFF
 
 # Longer values are not kept, whatever their VR.
 MAX_VALUE_BYTES: Final = 1 << 20
-# What one file may occupy: its kept values, and about what each element, item and fragment costs beside its value.
+# What one file may occupy: its kept values, and about what each element, item and fragment costs beside its value. Those
+# that are not kept count as well, so that this bounds time too.
 MAX_KEPT_BYTES: Final = 128 << 20
 MAX_NESTING: Final = 64
 
@@ -62,7 +63,7 @@ class DatasetScanner:
         self._needed = 0
         self._skip = 0  # bytes that remain of a value that is not kept
         self._skips_text = False
-        self._kept = 0
+        self.kept = 0  # of MAX_KEPT_BYTES
         self._padding_start: int | None = None
 
     @property
@@ -132,10 +133,8 @@ class DatasetScanner:
         Returns the offset behind it, which lies beyond `data` when the rest of a value can be skipped; or, when n
         bytes from `offset` are needed, `offset` - n. So do the methods that it calls.
         """
-        if level.kind is Kind.SEQUENCE:
-            return self._item(level, data, offset)
-        if level.kind is Kind.FRAGMENTS:
-            return self._fragment(level, data, offset)
+        if level.kind is not Kind.DATASET:
+            return (self._item if level.kind is Kind.SEQUENCE else self._fragment)(level, data, offset)
         if level.implicit:
             group, number, length = level.order.implicit(data, offset)
             return self._element(level, data, offset, group << 16 | number, "", length, 8)
@@ -164,6 +163,7 @@ class DatasetScanner:
             raise InvalidDicom(f"The element {tags.text(tag)} has no valid VR.")
         end = offset + header + length
         if tag & 0xFFFF == 0:  # a group length, which says nothing that is not known otherwise
+            self._charge(_ELEMENT_COST)
             return end
         name = tags.vr_of(tag) if encoded_vr in _UNKNOWN else encoded_vr
         element = Element(tag, _CHOICES.get(name, name), None, position, position + header, length)
@@ -197,7 +197,7 @@ class DatasetScanner:
             level.undecided.append(element)
         elif element.tag == tags.PIXEL_REPRESENTATION:
             level.is_signed = any(value)
-        elif element.vr in vr.TEXT and self.head_length is not None:
+        elif self.head_length is not None and element.vr in vr.TEXT:
             self._note_text(value)
 
     def _open(self, level: Level, element: Element, encoded_vr: str) -> None:
@@ -255,6 +255,7 @@ class DatasetScanner:
         end = offset + _HEADER + length
         pixel_data = level.pixel_data
         if pixel_data is None:
+            self._charge(_FRAGMENT_COST)
             return end
         wanted = length if level.is_first_fragment else min(length, 2)
         self._check_memory(wanted)
@@ -315,9 +316,10 @@ class DatasetScanner:
             self.text_beyond_head = True
 
     def _check_memory(self, length: int) -> None:
-        if self._kept + length > MAX_KEPT_BYTES:
+        if self.kept + length > MAX_KEPT_BYTES:
             raise InvalidDicom(f"The data set has more than {MAX_KEPT_BYTES} bytes of elements.")
 
     def _charge(self, length: int) -> None:
-        self._check_memory(length)
-        self._kept += length
+        self.kept += length
+        if self.kept > MAX_KEPT_BYTES:
+            self._check_memory(0)

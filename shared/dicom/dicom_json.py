@@ -90,8 +90,8 @@ def _values(
 ) -> list[_Json] | None:
     """The values of an element as JSON, [] when it is empty; None when its length does not fit its VR."""
     order = "<" if little_endian else ">"
-    if name in vr.NUMBER:
-        code, width = vr.NUMBER[name]
+    if number := vr.NUMBER.get(name):
+        code, width = number
         if len(value) % width:
             return None
         numbers = unpack(f"{order}{len(value) // width}{code}", value)
@@ -123,11 +123,10 @@ def _strings(name: str, text: str) -> list[_Json]:
     """
     if name == "UI":
         text = text.removesuffix("\0")
-    texts = [text] if name in vr.SINGLE_VALUE else text.split("\\")
-    padding = " \0" if name in _NUL_MEANS_NOTHING else " "
     convert = _CONVERTERS.get(name)
+    padding = " \0" if name in _NUL_MEANS_NOTHING else " "
     values: list[_Json] = []
-    for each in texts:
+    for each in text.split("\\") if "\\" in text and name not in vr.SINGLE_VALUE else (text,):
         stripped = each.strip(padding) if name in _LEADING_SPACES_MEAN_NOTHING else each.rstrip(padding)
         values.append((convert(stripped) if convert else stripped) if stripped else None)
     return values if len(values) > 1 or values[0] is not None else []
@@ -145,9 +144,10 @@ def _integer(text: str) -> _Json:
 
 def _decimal(text: str) -> _Json:
     """A number with all the digits that the file has; what is no number, or a larger one than FD has, is a string."""
-    if not _DECIMAL.fullmatch(text) or not isfinite(number := float(text)):
+    is_json = _JSON_NUMBER.fullmatch(text)
+    if not (is_json or _DECIMAL.fullmatch(text)) or not isfinite(number := float(text)):
         return text
-    return orjson.Fragment(text) if _JSON_NUMBER.fullmatch(text) else number
+    return orjson.Fragment(text) if is_json else number
 
 
 _CONVERTERS: Final[dict[str, Callable[[str], _Json]]] = {"DS": _decimal, "IS": _integer, "PN": _person_name}

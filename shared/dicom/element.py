@@ -55,4 +55,5 @@ class ScannedFile:
     head_length: int  # offset of the first top-level element with a tag above (0040,3001), or where the data set ends
     pixel_data: PixelData | None
     character_sets: list[str]  # values of the top-level (0008,0005), [] when it is absent
+    kept_bytes: int  # about what the data set occupies in memory
     text_beyond_head: bool  # behind the head, at any depth, text has a byte >= 0x80 or an escape

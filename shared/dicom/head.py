@@ -87,6 +87,7 @@ class HeadScanner:
             head_length=dataset.head_length,
             pixel_data=dataset.pixel_data,
             character_sets=_character_sets(dataset.elements),
+            kept_bytes=dataset.kept,
             text_beyond_head=dataset.text_beyond_head,
         )
 

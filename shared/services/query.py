@@ -102,11 +102,11 @@ def parse(query: Query, parameters: Sequence[tuple[str, str]]) -> Query:
 
 def _integer(name: str, value: str, least: int, most: int) -> int:
     problem = f"The query parameter '{name}' is invalid."
-    if not re.fullmatch(r"-?\d{1,30}", value.strip()):
+    if not re.fullmatch(r"-?[0-9]{1,30}", digits := value.strip()):
         raise BadRequest(f"{problem} The value '{value}' is not valid for {name}.")
-    if not least <= int(value) <= most:
+    if not least <= int(digits) <= most:
         raise BadRequest(f"{problem} The field {name} must be between {least} and {most}.")
-    return int(value)
+    return int(digits)
 
 
 def _boolean(name: str, value: str) -> bool:
@@ -171,8 +171,20 @@ def _typed(attribute: Attribute, given: list[str], fuzzy: bool) -> Condition:
 
 
 def _pattern(value: str) -> str:
-    """A wildcard value (PS3.4 C.2.2.2.4) as a regular expression."""
-    return "".join({"*": ".*", "?": "."}.get(character) or re.escape(character) for character in value)
+    """A wildcard value (PS3.4 C.2.2.2.4) as a regular expression.
+
+    What a `*` covers ends where the text up to the next `*` first follows. To look further never helps, and could take
+    for ever, so the groups are atomic.
+    """
+    first, *others = [re.sub(r"[^?]+|\?", _literal, part) for part in re.split(r"\*+", value)]
+    if not others:
+        return first
+    *middle, last = others
+    return first + "".join(f"(?>.*?{part})" for part in middle) + f".*{last}"
+
+
+def _literal(part: re.Match[str]) -> str:
+    return "." if part[0] == "?" else re.escape(part[0])
 
 
 def _fuzzy(attribute: Attribute, value: str) -> Condition:
@@ -222,7 +234,7 @@ def _moment(attribute: Attribute, value: str) -> str:
     """A date (QIDO-64), date-time or time in its DICOM form."""
     if attribute.vr == "DA":
         try:
-            if not re.fullmatch(r"\d{8}", value):
+            if not re.fullmatch(r"[0-9]{8}", value):
                 raise ValueError
             datetime.strptime(value, "%Y%m%d")
         except ValueError:
@@ -230,7 +242,7 @@ def _moment(attribute: Attribute, value: str) -> str:
                 f"Invalid query: specified Date value '{value}' is invalid for attribute '{attribute.keyword}'. "
                 "Date should be valid and formatted as yyyyMMdd."
             ) from None
-    elif not re.fullmatch(r"\d{2,14}(\.\d{1,6})?", value):
+    elif not re.fullmatch(r"[0-9]{2,14}(\.[0-9]{1,6})?", value):
         raise BadRequest(f"Invalid query: the value '{value}' is invalid for attribute '{attribute.keyword}'.")
     return value
 

@@ -27,7 +27,8 @@ INVALID_DICOM = 0xA900
 IMPLICIT_VR = 0xB007
 VALIDATION_WARNING = 1
 
-_LARGE_HEAD = 256 * 1024
+_LARGE_DATA_SET = 512 * 1024
+"""So much takes longer to validate and to encode than the event loop should wait."""
 
 
 @dataclass(slots=True)
@@ -79,7 +80,7 @@ async def receive(
         if scan is None:
             return Received(failure=INVALID_DICOM)
         data, blocks = await stager.finish()
-    if scan.head_length > _LARGE_HEAD:
+    if scan.kept_bytes > _LARGE_DATA_SET:
         received = await asyncio.to_thread(_describe, scan, study, request, blob)
     else:
         received = _describe(scan, study, request, blob)
@@ -136,6 +137,8 @@ def _describe(scan: ScannedFile, study: str | None, request: str, blob: str) -> 
         bulk_data=bulk_data.pack(bulk_data.locate(findings.dataset, is_big_endian=not scan.is_little_endian)),
     )
     received.row = row if row.fits() else replace(row, metadata_blob=f"{row.blob}.json")
+    if any(tag == tags.SOP_CLASS_UID for tag, _ in findings.warnings):
+        received.sop_class = ""  # an attribute that was dropped is not in the answer either (STOW-52)
     received.study_summary = summary_of(lines, STUDY_ATTRIBUTES)
     received.series_summary = summary_of(lines, SERIES_ATTRIBUTES)
     received.series_number = integer(lines, tags.SERIES_NUMBER)
@@ -176,29 +179,39 @@ class _BlockStager:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def write(self, chunk: bytes) -> None:
+        while len(self._buffer) + len(chunk) > BLOCK_BYTES:
+            fits = BLOCK_BYTES - len(self._buffer)
+            self._buffer += chunk[:fits]
+            chunk = chunk[fits:]
+            await self._stage()
         self._buffer += chunk
-        while len(self._buffer) > BLOCK_BYTES:
-            await self._stage(bytes(memoryview(self._buffer)[:BLOCK_BYTES]))
-            del self._buffer[:BLOCK_BYTES]
 
     async def finish(self) -> tuple[bytes | None, list[str]]:
         if not self._blocks:
-            return _without_preamble(bytes(self._buffer)), []
+            return _without_preamble(self._take()), []
         if self._buffer:
-            await self._stage(bytes(self._buffer))
+            await self._stage()
         await asyncio.gather(*self._tasks)
         return None, self._blocks
 
-    async def _stage(self, data: bytes) -> None:
-        if not self._blocks:
-            data = _without_preamble(data)
-        block = base64.b64encode(f"{len(self._blocks):06d}".encode()).decode()
-        self._blocks.append(block)
+    def _take(self) -> bytes:
+        data = bytes(self._buffer)
+        self._buffer.clear()
+        return data
+
+    async def _stage(self) -> None:
+        """Sends the buffer on its way as a block; waits for its turn first, so that the client waits too."""
         while len(self._tasks) >= BLOCKS_AT_ONCE:
             done, self._tasks = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
-        self._tasks.add(asyncio.create_task(self._wire.put_block(self._blob, block, data)))
+        await self._wire.block_slots.acquire()
+        data = self._take() if self._blocks else _without_preamble(self._take())
+        block = base64.b64encode(f"{len(self._blocks):06d}".encode()).decode()
+        self._blocks.append(block)
+        task = asyncio.create_task(self._wire.put_block(self._blob, block, data))
+        task.add_done_callback(lambda _: self._wire.block_slots.release())
+        self._tasks.add(task)
 
 
 def _without_preamble(data: bytes) -> bytes:

@@ -10,6 +10,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from shared.services.commit import Committed, batches, commit
@@ -29,6 +30,7 @@ _PUTS_AT_ONCE = 4
 _COMMIT_EVERY = 500
 _COMMIT_EVERY_BYTES = 32 << 20
 _HEARTBEAT_SECONDS = 60
+_UNDO_SECONDS = 30
 
 
 @dataclass(slots=True)
@@ -67,7 +69,9 @@ async def store(
             await request.add(received)
         await request.commit()
     except BaseException:
-        await asyncio.shield(request.undo())
+        with suppress(TimeoutError):  # when storage does not answer either; it goes on, and upkeep follows
+            async with asyncio.timeout(_UNDO_SECONDS):
+                await asyncio.shield(request.undo())
         raise
     await request.end()
     return request.result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from urllib.parse import quote, urlencode
 from xml.etree import ElementTree
@@ -13,6 +14,8 @@ from .account import CONTAINER
 from .pipeline import Pipeline, StorageError, error_code, only
 
 BLOB_HEADERS = {"x-ms-version": "2021-12-02"}
+BLOCKS_AT_ONCE = 12
+"""On their way from this process, so that the memory of many uploads at a time is that of a few."""
 READ_RESUMES = 3
 """How often in a row the reading of a blob may break without a byte in between."""
 
@@ -28,6 +31,8 @@ class BlobWire:
 
     def __init__(self, blobs: Pipeline) -> None:
         self._blobs = blobs
+        self.block_slots = asyncio.Semaphore(BLOCKS_AT_ONCE)
+        """Whoever calls `put_block` holds one of them."""
 
     async def create_container(self) -> None:
         """An existing container is fine."""

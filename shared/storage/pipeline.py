@@ -25,6 +25,8 @@ READ_SECONDS = 60
 RETRIES = 5
 RETRY_SECONDS = 0.2
 """The pauses before the tries: 0, then 0.4, 0.8, 1.6, 3.2 seconds, unless the service says Retry-After."""
+RETRY_UNTIL_SECONDS = 70
+"""No further try after that: a service that does not answer must not cost a request the 230 seconds that it has."""
 RETRIED_STATUSES = (408, 429, 500, 502, 503, 504)
 CHUNK = 256 * 1024
 """The most bytes of a body in one piece, either way; of one that is read, a connection buffers twice `READ_BUFFER`."""
@@ -103,6 +105,7 @@ class Pipeline:
             retry_read=RETRIES,
             retry_status=RETRIES,
             retry_backoff_factor=RETRY_SECONDS,
+            timeout=RETRY_UNTIL_SECONDS,
         )
         transport = AioHttpTransport(
             session=session,

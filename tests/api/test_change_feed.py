@@ -15,7 +15,7 @@ from tests.support.host import Host
 
 
 def test_entry(host: Host) -> None:
-    """CF-30 to CF-36, CF-40."""
+    """CF-30 to CF-36, CF-40, STOW-134."""
     file = builders.instance()
     uids = Uids.of(file)
     store(host, file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from tests.support.host import Host
 
 MIBIBYTE = 1 << 20
 PIXEL_DATA_BYTES = 2048 * MIBIBYTE
+UPLOADS = 10
+UPLOAD_BYTES = 100 * MIBIBYTE
 MOST_RESIDENT_BYTES = 300 * MIBIBYTE
 
 ROWS, COLUMNS = 2048, 1024
@@ -92,6 +95,26 @@ def test_memory_does_not_grow_with_a_file(new_host: Host) -> None:
 
     assert new_host.call("DELETE", path).status_code == 204
     assert new_host.get(path, Accept=ANY_FILE).status_code == 404
+
+
+def test_memory_does_not_grow_with_the_number_of_uploads(new_host: Host) -> None:
+    """Ten parts of 100 MiB at the same time: the blocks that are on their way share one budget (D-16)."""
+    files = [LargeFile.of(UPLOAD_BYTES) for _ in range(UPLOADS)]
+
+    def store(file: LargeFile) -> int:
+        return new_host.call(
+            "POST", "/v2/studies", multipart(file), Content_Type=f"{MULTIPART}; boundary=b"
+        ).status_code
+
+    with ThreadPoolExecutor(UPLOADS) as pool:
+        assert list(pool.map(store, files)) == [200] * UPLOADS
+    assert resident_peak(new_host.pid) < MOST_RESIDENT_BYTES
+    last = files[-1]
+    frame = f"/v2{Uids.of(last.head).instance_path}/frames/{last.frames}"
+    answer = new_host.get(frame, Accept="application/octet-stream; transfer-syntax=*")
+    assert answer.content == b"".join(last.pixels(UPLOAD_BYTES - FRAME_BYTES, UPLOAD_BYTES))
+    for file in files:
+        assert new_host.call("DELETE", f"/v2{Uids.of(file.head).study_path}").status_code == 204
 
 
 def multipart(file: LargeFile) -> Iterator[bytes]:

@@ -23,7 +23,7 @@ def names(host: Host) -> list[str]:
 
 
 def test_created_by_store(host: Host) -> None:
-    """PART-6, PART-9, PART-12."""
+    """PART-6, PART-9, PART-12, STOW-3, STOW-120."""
     name = f"Site.{fresh()}_-"
     base = f"/v2/partitions/{name}"
     file = builders.instance()

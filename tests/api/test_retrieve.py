@@ -328,7 +328,7 @@ def test_etag(host: Host) -> None:
 
 @pytest.mark.parametrize("transfer_syntax", [builders.EXPLICIT_LITTLE, builders.IMPLICIT_LITTLE])
 def test_native_frames(host: Host, transfer_syntax: str) -> None:
-    """WADO-60, WADO-61, WADO-66: an odd number of bytes, repeated, in the order asked for."""
+    """WADO-60, WADO-61, WADO-66, STOW-132: an odd number of bytes, repeated, in the order asked for."""
     [uids] = stored(host, builders.instance(rows=3, columns=5, frames=3, transfer_syntax=transfer_syntax))
     frames = {number: builders.frame_pixels(number, 15) for number in (1, 2, 3)}
     content_type = f"application/octet-stream; transfer-syntax={transfer_syntax}"
@@ -348,7 +348,7 @@ def test_native_frames(host: Host, transfer_syntax: str) -> None:
     [(builders.JPEG_2000, "image/jp2"), (builders.RLE, "image/dicom-rle"), (builders.JPEG_BASELINE, "image/jpeg")],
 )
 def test_encapsulated_frames(host: Host, transfer_syntax: str, image: str) -> None:
-    """WADO-30, WADO-33, WADO-66, CL-6: compressed bytes without item headers, under their own or the plain name."""
+    """WADO-30, WADO-33, WADO-66, STOW-132, CL-6: compressed bytes without item headers, under their own or the plain name."""
     [uids] = stored(host, builders.instance(rows=6, columns=6, frames=3, transfer_syntax=transfer_syntax))
     frames = [builders.compress(builders.frame_pixels(n, 36), 6, transfer_syntax) for n in (1, 2, 3)]
     path = f"/v2{uids.instance_path}/frames/1,2,3"

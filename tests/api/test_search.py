@@ -456,7 +456,7 @@ def test_paths_that_name_nothing(host: Host) -> None:
 
 
 def test_latest_value_wins(host: Host) -> None:
-    """QIDO-110 to QIDO-113, QIDO-116, D-44: only values that are there; after a delete those of what remains."""
+    """QIDO-110 to QIDO-113, QIDO-116, STOW-135, D-44: only values that are there; after a delete those of what remains."""
     base = partition()
     study, series = generate_uid(), generate_uid()
     old = builders.instance(study, series, PatientID="old", StudyDescription="first", Modality="CT")

@@ -1,4 +1,4 @@
-"""Store over HTTP (STOW-1 to STOW-153, D-10 to D-17)."""
+"""Store over HTTP (store.md, D-10 to D-17)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def comments(item: dict[str, Any]) -> list[str]:
 
 
 def test_stored(host: Host) -> None:
-    """STOW-92, STOW-111, STOW-122, STOW-123, STOW-125, D-7."""
+    """STOW-1, STOW-92, STOW-111, STOW-120 to STOW-123, STOW-125, D-7: neither RetrieveURL nor failures at the top."""
     file = builders.instance()
     uids = Uids.of(file)
     response = store(host, file)
@@ -108,7 +108,7 @@ def test_accept_that_matches_nothing(host: Host, accept: str) -> None:
     ["", "application/octet-stream", "application/dicom+json", "multipart/form-data; boundary=b", MULTIPART],
 )
 def test_content_type_that_is_not_taken(host: Host, content_type: str) -> None:
-    """STOW-12, STOW-14."""
+    """STOW-12, STOW-14, STOW-150, D-2."""
     response = host.call("POST", "/v2/studies", b"--b--\r\n", Content_Type=content_type)
     assert response.status_code == 415
     assert response.headers["Content-Type"] == "application/problem+json"
@@ -116,7 +116,7 @@ def test_content_type_that_is_not_taken(host: Host, content_type: str) -> None:
 
 
 def test_first_problem_wins(host: Host) -> None:
-    """STOW-6: Content-Type before Accept before the study of the URL."""
+    """STOW-6, STOW-151: Content-Type before Accept before the study of the URL."""
     path = "/v2/studies/not.a.uid"
     assert host.call("POST", path, b"", Content_Type="text/plain", Accept="text/plain").status_code == 415
     assert host.call("POST", path, b"", Content_Type="application/dicom", Accept="text/plain").status_code == 406
@@ -175,7 +175,7 @@ def test_body_that_breaks_off(host: Host) -> None:
 
 
 def test_not_dicom(host: Host) -> None:
-    """STOW-27, STOW-114, STOW-124: the reason is all that is known."""
+    """STOW-27, STOW-114, STOW-124, STOW-126: the reason is all that is known."""
     for body in (b"", b"not dicom", bytes(128) + b"DICMxyz", builders.instance()[:300]):
         response = host.call("POST", "/v2/studies", body, Content_Type="application/dicom")
         assert response.status_code == 409
@@ -184,7 +184,7 @@ def test_not_dicom(host: Host) -> None:
 
 
 def test_order_of_the_answer(host: Host) -> None:
-    """STOW-28, STOW-113, D-15: stored and failed in the order of the request, one bad part spoils no other."""
+    """STOW-28, STOW-113, STOW-121, D-15: stored and failed in the order of the request, one bad part spoils no other."""
     study = generate_uid()
     good = [builders.instance(study) for _ in range(5)]
     bad = [builders.instance(study, StudyInstanceUID=None) for _ in range(3)]
@@ -238,7 +238,9 @@ def test_uids_are_unique_within_their_parent_only(host: Host) -> None:
 
 
 def test_concurrent_requests(host: Host) -> None:
-    """STOW-100: one of several requests stores an instance, and all of them store into one study."""
+    """STOW-100, STOW-101: one of several requests stores an instance, none sees it half created; and all of them store into
+    one study.
+    """
     file = builders.instance()
     study = Uids.of(file).study
     with ThreadPoolExecutor(8) as pool:
@@ -308,8 +310,27 @@ def test_warnings(host: Host) -> None:
     assert host.get(f"/v2{uids.instance_path}", Accept=ANY_FILE).content == file
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")  # it writes what is wrong, and says so
+def test_lenient_uids(host: Host) -> None:
+    """STOW-51, STOW-52: kept and found as they are, but for the class, which metadata and the answer leave out."""
+    study, sop = f"{generate_uid()[:40]}.01", f"{generate_uid()[:40]}..1"
+    response = store(host, builders.instance(study, sop=sop, SOPClassUID="1.2.840.010008"))
+    assert response.status_code == 202
+    [item] = response.json()["00081199"]["Value"]
+    assert {text.split(" - ")[0] for text in comments(item)} == {
+        "DICOM100: (0008,0016)",
+        "DICOM100: (0008,0018)",
+        "DICOM100: (0020,000d)",
+    }
+    assert "00081150" not in item
+    [metadata] = host.get(f"/v2/studies/{study}/metadata").json()
+    assert (value(metadata, "0020000D"), value(metadata, "00080018"), value(metadata, "00080016")) == (study, sop, None)
+    [found] = host.get(f"/v2/instances?SOPInstanceUID={sop}").json()
+    assert value(found, "00080018") == sop
+
+
 def test_nested_warning(host: Host) -> None:
-    """D-12: one text for the sequence; what is valid of it stays."""
+    """D-12, STOW-81: one text for the sequence; what is valid of it stays."""
     item = builders.item(PatientID="9", PatientBirthDate="never")
     file = builders.instance(OtherPatientIDsSequence=[item, item])
     response = store(host, file)
@@ -354,15 +375,29 @@ def test_implicit_vr(host: Host) -> None:
 
 
 def test_nul_padding(host: Host) -> None:
-    """STOW-70, D-13: no warning; STOW-73: nor a failure."""
+    """STOW-70, STOW-71, D-13: no warning; STOW-73: nor a failure."""
     file = builders.instance(Modality="CT\0", PatientID="nul\0", StudyDate="20240131\0", SeriesNumber=None)
     assert store(host, file).status_code == 200
     [metadata] = host.get(f"/v2{Uids.of(file).instance_path}/metadata").json()
     assert metadata["00080060"]["Value"] == ["CT\0"]
 
 
+@pytest.mark.parametrize(
+    "syntax", [*builders.UNCOMPRESSED, builders.RLE, builders.JPEG_2000, "1.2.840.10008.1.2.4.106"]
+)
+def test_transfer_syntax_is_kept(host: Host, syntax: str) -> None:
+    """STOW-131: with the file meta information, also one that nobody here knows."""
+    content = builders.dataset()
+    builders.add_pixels(content, 4, 4, 1, syntax)
+    file = builders.part10(content, syntax)
+    assert store(host, file).status_code == (202 if syntax == builders.IMPLICIT_LITTLE else 200)
+    answer = host.get(f"/v2{Uids.of(file).instance_path}", Accept=ANY_FILE)
+    assert answer.headers["Content-Type"] == f"application/dicom; transfer-syntax={syntax}"
+    assert answer.content == file
+
+
 def test_preamble_is_zeroed(host: Host) -> None:
-    """D-11: everything after it is kept byte for byte."""
+    """D-11, STOW-130: everything after it is kept byte for byte."""
     file = builders.part10(builders.dataset(), preamble=bytes(range(128)))
     store(host, file)
     stored = host.get(f"/v2{Uids.of(file).instance_path}", Accept=ANY_FILE).content

@@ -98,7 +98,7 @@ CHARACTER_SETS = st.lists(st.sampled_from(["ISO_IR 192", "ISO_IR 100", "", "ISO 
 
 
 def scan(dataset: list[Element], character_sets: list[str]) -> ScannedFile:
-    return ScannedFile([], dataset, "1.2.840.10008.1.2.1", False, True, False, 0, 0, None, character_sets, False)
+    return ScannedFile([], dataset, "1.2.840.10008.1.2.1", False, True, False, 0, 0, None, character_sets, 0, False)
 
 
 @given(DATASETS, CHARACTER_SETS)

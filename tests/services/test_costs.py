@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import random
@@ -10,9 +11,10 @@ from dataclasses import replace
 
 from pydicom.uid import generate_uid
 
-from shared.services import bulk_data, bulk_update, retrieve
+from shared.services import bulk_data, bulk_update, delete, retrieve
 from shared.services.bulk_update import LOCK, StudyUpdate
 from shared.services.stored_file import read_file
+from shared.storage import keys
 from shared.storage.operations import OperationRow
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
@@ -62,6 +64,29 @@ async def test_store_into_an_existing_series(storage: Storage) -> None:
     with counted(storage) as spent:
         await store_files(storage, [builders.instance(study, series)])
     assert spent.transactions == 7
+
+
+async def test_hundred_requests_into_a_new_study(storage: Storage) -> None:
+    """They wait for each other instead of trying again and again: hardly more for each than for one alone."""
+    study, series = generate_uid(), generate_uid()
+    files = [builders.instance(study, series, rows=0) for _ in range(100)]
+    with counted(storage) as spent:
+        results = await asyncio.gather(*(store_files(storage, [file]) for file in files))
+    assert all(len(result.stored) == 1 for result in results)
+    assert spent.transactions < 8 * 100
+
+
+async def test_versions_grow(storage: Storage) -> None:
+    """STOW-133, STOW-106: from instance to instance, and when one is stored again after it was deleted."""
+    study = generate_uid()
+    key = keys.study_partition(DEFAULT, study)
+    versions = []
+    for file in [builders.instance(study, rows=0) for _ in range(3)] * 2:
+        await store_files(storage, [file])
+        [row] = [row async for row in storage.instances.rows(key, metadata=False)]
+        versions.append(row.version)
+        await delete.delete(storage, DEFAULT, study)
+    assert versions == sorted(set(versions))
 
 
 async def test_metadata_of_a_study_is_read_in_pages(storage: Storage) -> None:

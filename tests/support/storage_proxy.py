@@ -5,6 +5,7 @@ Signatures stay valid: they cover the path, which is passed on as it came, and n
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -48,6 +49,16 @@ class Traffic:
     bytes_received: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """From the request `first` on, `length` requests are answered with `status`; not at all when it is 0."""
+
+    first: int
+    length: int
+    status: int
+    over: asyncio.Event
+
+
 class Cut(Exception):
     """Raised by a hook to break the connection to the client."""
 
@@ -63,6 +74,7 @@ class StorageProxy:
     _after: dict[int, Hook] = field(default_factory=dict)
     _answers: dict[int, web.Response] = field(default_factory=dict)
     _breaks: dict[int, int] = field(default_factory=dict)
+    _outage: Outage | None = None
 
     def __post_init__(self) -> None:
         self.reset()
@@ -72,6 +84,16 @@ class StorageProxy:
         self.traffic = {"blob": Traffic(), "table": Traffic()}
         for each in (self.log, self._before, self._after, self._answers, self._breaks):
             each.clear()
+        if self._outage:
+            self._outage.over.set()
+        self._outage = None
+
+    def fail(self, first: int, status: int, length: int = 1 << 30) -> None:
+        """The storage is out of order from the request with this number on, for so many requests or until the `reset`.
+
+        Nothing is forwarded; each request is answered with `status`, or not at all when it is 0.
+        """
+        self._outage = Outage(first, length, status, asyncio.Event())
 
     def before(self, number: int, hook: Hook) -> None:
         """Calls the hook before the request with this number is forwarded."""
@@ -105,10 +127,17 @@ class StorageProxy:
             if answer := self._answers.get(exchange.number):
                 self.traffic[service].bytes_sent += len(await request.read())
                 return answer
+            outage = self._outage
+            if outage and outage.first <= exchange.number < outage.first + outage.length:
+                await request.read()
+                if outage.status:
+                    return web.Response(status=outage.status)
+                await outage.over.wait()
+                raise Cut
             return await self._forward(exchange, upstream, origin, request)
         except Cut:
-            assert request.transport is not None
-            request.transport.abort()
+            if request.transport:  # the client may have gone
+                request.transport.abort()
             return web.Response()
 
     async def _forward(

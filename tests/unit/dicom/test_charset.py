@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from shared.dicom import dicom_json, tags
 from shared.dicom.charset import decode, split_character_sets
+from shared.dicom.element import Element
 
 ESCAPE = b"\x1b"
 KANJI, ASCII, ROMAJI = b"\x1b$B", b"\x1b(B", b"\x1b(J"
@@ -81,6 +85,17 @@ SPECIMENS = {
 @pytest.mark.parametrize(("character_sets", "value", "text"), SPECIMENS.values(), ids=SPECIMENS.keys())
 def test_specimens_of_the_standard(character_sets: list[str], value: bytes, text: str) -> None:
     assert decode(value, "PN", character_sets) == text
+
+
+@pytest.mark.parametrize(("character_sets", "value", "text"), SPECIMENS.values(), ids=SPECIMENS.keys())
+def test_specimens_in_json(character_sets: list[str], value: bytes, text: str) -> None:
+    """PS3.18 F.2.2: in UTF-8, each group by itself, those that are empty left out."""
+    names = "\\".join(character_sets).encode()
+    element = Element(tags.PATIENT_NAME, "PN", value, 0, 0, len(value))
+    charset = Element(tags.SPECIFIC_CHARACTER_SET, "CS", names, 0, 0, len(names))
+    encoded = dicom_json.encode([charset, element], split_character_sets(names), True)
+    groups = zip(("Alphabetic", "Ideographic", "Phonetic"), text.split("="), strict=False)
+    assert json.loads(encoded)["00100010"] == {"vr": "PN", "Value": [{name: group for name, group in groups if group}]}
 
 
 def test_korean_long_text() -> None:

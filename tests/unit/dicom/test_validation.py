@@ -268,6 +268,25 @@ def test_stow6c_more_than_three_patient_names() -> None:
     assert "Number of items 4" in with_field(0x00100010, "PN", b"a\\b\\c\\d ").warnings[0][1]
 
 
+@pytest.mark.parametrize(
+    ("tag", "vr", "value"),
+    [
+        (0x0040A120, "UC", b"\x01\x02"),
+        (0x00080120, "UR", b"not a URL "),
+        (0x0040A160, "UT", b"\x01\x7f"),
+        (0x00189073, "FD", struct.pack("<d", float("nan"))),
+        (0x00280010, "US", b"\xff\xff"),
+        (0x00280009, "AT", b"\xff" * 4),
+    ],
+)
+def test_stow6e_values_of_these_vrs_have_no_rule(tag: int, vr: str, value: bytes) -> None:
+    assert with_field(tag, vr, value).warnings == []
+
+
+def test_stow6d_fragments_have_no_rule() -> None:
+    assert validate(scan(builders.instance(transfer_syntax=builders.RLE, frames=3))).warnings == []
+
+
 def test_values_are_checked_one_by_one() -> None:
     findings = with_field(0x00080008, "CS", b"ORIGINAL\\Primary\\axial")
     reason = "value contains invalid character. Only uppercase character, digits, space and underscore alre allowed"
@@ -310,7 +329,7 @@ def test_a_backslash_inside_a_character_separates_nothing() -> None:
         (0x00080060, "CS", b"CT\\MR\0"),  # STOW-70: no check of the number of values
     ],
 )
-def test_stow70_d13_trailing_nul_never_warns(tag: int, vr: str, value: bytes) -> None:
+def test_stow70_stow71_d13_trailing_nul_never_warns(tag: int, vr: str, value: bytes) -> None:
     findings = with_field(tag, vr, value)
     assert (findings.failures, findings.warnings) == ([], [])
     [kept] = [element.value for element in findings.dataset if element.tag == tag]
@@ -344,7 +363,7 @@ def test_stow83_private_elements_are_named_with_their_creator() -> None:
 # Sequences
 
 
-def test_d12_failing_nested_elements_are_pruned_with_one_message_for_the_sequence() -> None:
+def test_stow81_d12_failing_nested_elements_are_pruned_with_one_message_for_the_sequence() -> None:
     items = [
         builders.item(StudyDate="20240101", Modality="ct", StationName="S"),
         builders.item(StudyDate="bad", Modality="MR"),
@@ -368,7 +387,7 @@ def test_d12_the_scanned_file_is_left_alone() -> None:
     assert tags_of(sequence[0]) == [tags.MODALITY]
 
 
-def test_d12_sequences_in_sequences() -> None:
+def test_stow46_stow6d_d12_sequences_in_sequences() -> None:
     inner = builders.item(Modality="ct", ReferencedSOPInstanceUID="1.2")
     outer = builders.item(ReferencedSeriesSequence=[inner], SeriesInstanceUID="1.2.a")
     findings = validated(ReferencedStudySequence=[outer])

@@ -222,6 +222,19 @@ def test_payload_is_passed_on_at_once() -> None:
     assert reader.feed(b"B-x") == [PartData(b"\r\n--B-x")]
 
 
+def test_parts_of_more_than_4_gib() -> None:
+    reader = MultipartReader("B")
+    reader.feed(b"--B\r\n\r\n")
+    chunk = b"\r\n--A" + b"x" * (1 << 20)
+    chunks = (4 << 30) // len(chunk) + 1
+    passed_on = sum(
+        len(event.data) for _ in range(chunks) for event in reader.feed(chunk) if isinstance(event, PartData)
+    )
+    rest = sum(len(event.data) for event in reader.feed(b"\r\n--B--") if isinstance(event, PartData))
+    assert passed_on + rest == chunks * len(chunk)
+    reader.finish()
+
+
 # Writing
 
 

@@ -1,0 +1,94 @@
+"""Storage that is out of order for a while: a store is repeated until it works, or is refused and leaves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable
+
+import pytest
+from pydicom.uid import generate_uid
+
+from shared.dicom.searchable import Level
+from shared.services import upkeep
+from shared.services.query import Query, parse
+from shared.services.search import search
+from shared.storage import keys, pipeline
+from shared.storage.account import StorageAccount
+from shared.storage.partitions import DEFAULT
+from shared.storage.storage import Storage
+from shared.storage.wire import StorageError
+from tests import builders
+from tests.support.services import store_files
+from tests.support.storage_proxy import StorageProxy
+
+NO_ANSWER = 0
+OUTAGES = (500, 503, 429, NO_ANSWER)
+
+
+@pytest.fixture
+async def behind(proxy: StorageProxy, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Storage]:
+    """Storage behind the proxy, less patient than it is in earnest."""
+    monkeypatch.setattr(pipeline, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(pipeline, "READ_SECONDS", 0.2)
+    opened = await Storage.open(StorageAccount.from_environment({"AzureWebJobsStorage": proxy.connection_string}))
+    yield opened
+    proxy.reset()
+    await opened.close()
+
+
+async def blobs(storage: Storage) -> set[str]:
+    return {name async for name in storage.wire.list_blobs("")}
+
+
+async def created(storage: Storage, study: str) -> list[str]:
+    first, past = await storage.change_feed.bounds(None, None)
+    entries = [entry.change for entry in await storage.change_feed.read(first, past)]
+    return sorted(change.sop_instance for change in entries if change.study == study)
+
+
+async def found(storage: Storage, study: str) -> list[str]:
+    query = parse(Query(Level.INSTANCE), [("StudyInstanceUID", study)])
+    return sorted(json.loads(item)["00080018"]["Value"][0] for item in await search(storage, DEFAULT, query, ""))
+
+
+@pytest.mark.parametrize("status", OUTAGES)
+async def test_short_outage(storage: Storage, behind: Storage, proxy: StorageProxy, status: int) -> None:
+    """STOW-133, STOW-134: whichever three requests fail in a row, an instance is stored once."""
+    for number in range(1, 9, 1 if status == 503 else 3):
+        study = generate_uid()
+        proxy.reset()
+        proxy.fail(number, status, length=2 if status == NO_ANSWER else 3)
+        result = await store_files(behind, [builders.instance(study)])
+        [stored] = result.stored
+        assert await created(storage, study) == await found(storage, study) == [stored.sop_instance]
+
+
+@pytest.mark.parametrize(("status", "step"), [(500, 5), (503, 1), (429, 5), (NO_ANSWER, 7)])
+async def test_long_outage(storage: Storage, behind: Storage, proxy: StorageProxy, status: int, step: int) -> None:
+    """D-16: wherever it begins, the store fails, and after upkeep its instances are there whole or not at all."""
+    number, failed = 1, True
+    while failed:
+        before = await blobs(storage)
+        study = generate_uid()
+        proxy.reset()
+        proxy.fail(number, status)
+        error = await outcome(store_files(behind, [builders.instance(study) for _ in range(2)]))
+        failed = error is not None
+        assert not failed or isinstance(error, StorageError), error
+        proxy.reset()
+        key = keys.study_partition(DEFAULT, study)
+        for intent in await storage.intents.open():
+            if key in intent.studies:
+                await upkeep.resolve(storage, intent)
+        instances = await found(storage, study)
+        assert len(instances) in ((0, 2) if failed else (2,)), f"request {number}"
+        assert await created(storage, study) == instances, f"request {number}"
+        assert len(await blobs(storage) - before) == len(instances), f"request {number}"
+        number += step
+    assert number > 10
+
+
+async def outcome(call: Awaitable[object]) -> BaseException | None:
+    [result] = await asyncio.gather(call, return_exceptions=True)
+    return result if isinstance(result, BaseException) else None
