@@ -1,4 +1,4 @@
-"""The developer's entry: `python3 dev.py demo|run|test|check|bench`. Needs Python 3.13 and Node.js 20 or newer.
+"""The developer's entry: `python3 dev.py demo|run|test|check|bench|fsck`. Needs Python 3.13 and Node.js 20 or newer.
 
 Sets up what is missing (.venv and node_modules, both inside the checkout) and is quick when everything is there.
 """
@@ -40,6 +40,8 @@ def main() -> int:
         command.add_argument("--port", type=int, help=f"port of the service (default {DEFAULT_PORT}, or a free one)")
     test = commands.add_parser("test", help="run the tests; what follows goes to pytest")
     commands.add_parser("check", help="lint, formatting, types, import directions")
+    fsck = commands.add_parser("fsck", help="check the stored data: those in .data, or of AzureWebJobsStorage")
+    fsck.add_argument("--repair", action="store_true", help="mend what can be mended without guessing")
     bench = commands.add_parser("bench", help="measure; what follows goes to the benchmark")
     for command in (test, bench):
         command.add_argument("rest", nargs=argparse.REMAINDER)
@@ -53,6 +55,8 @@ def main() -> int:
         return keep_running(arguments.port)
     if arguments.command == "check":
         return check()
+    if arguments.command == "fsck":
+        return run_in_venv("fsck.py", *(["--repair"] if arguments.repair else []))
     rest = unknown + arguments.rest
     if arguments.command == "test":
         return run_in_venv("-m", "pytest", *(["-n", "2", "--dist", "loadfile"] if not rest else []), *rest)

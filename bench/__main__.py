@@ -5,7 +5,7 @@ Each is a module of this package and can be run alone.
 
 import argparse
 
-from bench import dicom_json, peers, service, wire
+from bench import dicom_json, feed, peers, service, wire
 
 parser = argparse.ArgumentParser(prog="bench", description=__doc__)
 parser.add_argument(
@@ -16,6 +16,7 @@ if parser.parse_args().peer:
 else:
     print("The operations of the service, each per item")
     service.main()
+    feed.main()
     print("\nThe lean storage client beside the SDKs, milliseconds an operation")
     wire.main()
     print("\nDICOM JSON beside pydicom, milliseconds of CPU a file")

@@ -20,6 +20,7 @@ from shared.dicom.searchable import Level
 from shared.services import bulk_update, change_feed, delete, retrieve
 from shared.services import frames as stored_frames
 from shared.services.bulk_update import StudyUpdate
+from shared.services.change_feed import Window
 from shared.services.query import Query, parse
 from shared.services.search import search
 from shared.storage.account import StorageAccount
@@ -91,7 +92,7 @@ async def measure_all(storage: Storage) -> None:
 
     async def feed() -> None:
         for _ in range(20):
-            await change_feed.page(storage, start=None, end=None, offset=0, limit=100, metadata=False)
+            await change_feed.page(storage, Window(), metadata=False)
 
     await measure(storage, "store 512 KB, one a request", 50, one_by_one)
     await measure(storage, f"store 512 KB, {INSTANCES - 50} a request", INSTANCES - 50, store_rest)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import fcntl
 import ipaddress
 import json
 import logging
@@ -12,15 +11,14 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections import Counter
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import uvicorn
 
-from devhost.azurite import DEFAULT_PORTS, Azurite, AzuriteError
-from devhost.durable import DurableEngine, FunctionError
+from devhost.azurite import DEFAULT_PORTS, Azurite, AzuriteError, lock_folder
+from devhost.durable import DurableEngine, FunctionError, client_binding
 from devhost.http import Front
 from devhost.routing import Router
 from devhost.timers import Timer
@@ -28,7 +26,6 @@ from devhost.worker import Function, FunctionFailed, IndexingError, Worker
 
 STORAGE = "AzureWebJobsStorage"
 AUTHENTICATION = "DICOM_AUTHENTICATION"  # a setting of the app that this host was made for; others do not have it
-LOCK_SECONDS = 20  # how long a host, or the Azurite of a killed one, may take to let go of the data folder
 SHUTDOWN_SECONDS = 5  # for requests that are running
 KEEP_ALIVE_SECONDS = 75
 
@@ -45,7 +42,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # both end it the same way, also while it starts
     azurite = None
     try:
-        lock = _lock(arguments.data)
+        lock = lock_folder(arguments.data)
         listener = _listener(arguments.host, arguments.port)
         _read_settings(arguments.app)
         if not _is_loopback(arguments.host) and os.environ.get(AUTHENTICATION) == "off":
@@ -55,7 +52,7 @@ def main() -> int:
             os.environ[STORAGE] = azurite.connection_string
             note = "" if azurite.ports == DEFAULT_PORTS else ", as the default ones are taken"
             print(f"Azurite    ports {', '.join(map(str, azurite.ports))} (blob, queue, table){note}", flush=True)
-        asyncio.run(_serve(arguments.app, arguments.data, listener))
+        asyncio.run(_serve(arguments.app, arguments.data, listener, arguments.task_hub))
     except IndexingError as error:
         print(f"The worker cannot index the app:\n{error}", file=sys.stderr)
         return 1
@@ -78,6 +75,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=7071, help="0: any free one")
     parser.add_argument("--allow-remote", action="store_true", help="listen at an address that others can reach")
     parser.add_argument("--no-azurite", action="store_true", help=f"start no Azurite, even without {STORAGE}")
+    parser.add_argument(
+        "--task-hub",
+        metavar="URL",
+        help="another host of the app, whose orchestrations and activities this one leaves to it",
+    )
     parser.add_argument("--log-level", default="WARNING", choices=("WARNING", "INFO", "DEBUG"), help="what is logged")
     arguments = parser.parse_args()
     if not arguments.allow_remote and not _is_loopback(arguments.host):
@@ -91,22 +93,6 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _lock(data: Path) -> IO[str]:
-    """Two hosts, or two Azurites, would ruin each other's data. Raises StartError."""
-    data.mkdir(parents=True, exist_ok=True)
-    lock = (data / "host.lock").open("w")
-    deadline = time.monotonic() + LOCK_SECONDS
-    while True:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                raise StartError(f"Another host uses the data in {data}.") from None
-            time.sleep(0.05)
-        else:
-            return lock
 
 
 def _listener(host: str, port: int) -> socket.socket:
@@ -142,17 +128,17 @@ def _json(file: Path) -> Any:
         raise StartError(f"{file} is no JSON file: {error}") from None
 
 
-async def _serve(app: Path, data: Path, listener: socket.socket) -> None:
+async def _serve(app: Path, data: Path, listener: socket.socket, task_hub: str | None) -> None:
     """Runs the app until SIGINT or SIGTERM."""
     worker = await Worker.load(app)
     logging.getLogger("azure").setLevel(logging.WARNING)  # the worker library tells of every invocation
     prefix = _json(app / "host.json").get("extensions", {}).get("http", {}).get("routePrefix", "api")
     router, timers = Router(worker.functions, prefix), Timer.of(worker.functions)
     call = _caller(worker)
-    engine = DurableEngine(data / "durable.sqlite", call, call)
-    worker.client_binding = engine.client_binding(_url(listener))
+    engine = None if task_hub else DurableEngine(data / "durable.sqlite", call, call)
+    worker.client_binding = client_binding(task_hub or _url(listener))
     config = uvicorn.Config(
-        Front(worker, router, engine.app),
+        Front(worker, router, engine.app if engine else None),
         http="httptools",
         ws="none",
         lifespan="off",
@@ -166,7 +152,8 @@ async def _serve(app: Path, data: Path, listener: socket.socket) -> None:
     # The server handles the signals while it runs, then hands them on: to nobody, as they have been obeyed.
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, lambda: None)
-    await engine.start()
+    if engine:
+        await engine.start()
     serving = asyncio.create_task(server.serve([listener]))
     while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
@@ -179,7 +166,8 @@ async def _serve(app: Path, data: Path, listener: socket.socket) -> None:
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)
-    await engine.stop()
+    if engine:
+        await engine.stop()
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # no app can close its sessions, a worker just ends
 
 

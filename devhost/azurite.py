@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import socket
 import subprocess
@@ -14,6 +15,7 @@ DEFAULT_PORTS = (10000, 10001, 10002)
 SERVICES = ("blob", "queue", "table")
 START_SECONDS = 60
 STOP_SECONDS = 30
+LOCK_SECONDS = 20  # how long a host, or the Azurite of a killed one, may take to let go of the data folder
 
 _ACCOUNT = "devstoreaccount1"
 _KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # public, documented
@@ -25,6 +27,22 @@ _WATCHDOG = 'data:text/javascript,process.stdin.on("end",()=>process.kill(proces
 
 class AzuriteError(Exception):
     """Azurite is not installed or did not start; the message says what to do, or what it said."""
+
+
+def lock_folder(data: Path, seconds: float = LOCK_SECONDS) -> IO[str]:
+    """Two hosts, or two Azurites, would ruin each other's data. Raises AzuriteError when it is not free in that time."""
+    data.mkdir(parents=True, exist_ok=True)
+    lock = (data / "host.lock").open("w")
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise AzuriteError(f"Another host uses the data in {data}.") from None
+            time.sleep(0.05)
+        else:
+            return lock
 
 
 class Azurite:

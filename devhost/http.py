@@ -24,16 +24,16 @@ logger = logging.getLogger("devhost")
 
 
 class Front:
-    """`durable` serves the HTTP API of the Durable Functions extension."""
+    """`durable` serves the HTTP API of the Durable Functions extension, unless another host does."""
 
-    def __init__(self, worker: Worker, router: Router, durable: Application) -> None:
+    def __init__(self, worker: Worker, router: Router, durable: Application | None) -> None:
         self._worker = worker
         self._router = router
         self._durable = durable
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["raw_path"].decode("latin-1")
-        if path.startswith(_DURABLE):
+        if self._durable and path.startswith(_DURABLE):
             await self._durable(scope, receive, send)
         elif match := self._router.match(scope["method"], path):
             await self._invoke(match, scope, _Connection(receive, send))

@@ -5,6 +5,7 @@ history as text and answers with all actions since its beginning. `DurableEngine
 functions nor the host around it.
 """
 
+from devhost.durable.api import client_binding
 from devhost.durable.engine import DurableEngine, FunctionError
 
-__all__ = ["DurableEngine", "FunctionError"]
+__all__ = ["DurableEngine", "FunctionError", "client_binding"]

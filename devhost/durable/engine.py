@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from devhost.durable.api import HttpApi, client_binding
+from devhost.durable.api import HttpApi
 from devhost.durable.model import Event, EventType, utc_now
 from devhost.durable.replay import decide, failed_state
 from devhost.durable.rows import Filter, Instance, TaskKey
@@ -74,10 +74,6 @@ class DurableEngine:
         await asyncio.gather(*self._workers, return_exceptions=True)
         await self._call(self._store.close)
         self._thread.shutdown()
-
-    def client_binding(self, base_url: str) -> str:
-        """Value of a durableClient input binding, for a host whose address is `base_url` (http://127.0.0.1:7071)."""
-        return client_binding(base_url)
 
     # What the HTTP API offers
 

@@ -8,13 +8,14 @@ from fastapi import Response
 
 from shared.errors import BadRequest
 from shared.services import change_feed
-from shared.services.change_feed import FeedEntry
+from shared.services.change_feed import FeedEntry, Window
 from shared.services.service import storage
 from shared.settings import Action
 from shared.web.routing import Call, endpoint
 
 MOST_ENTRIES = 200
 DEFAULT_ENTRIES = 100
+LONGEST_WAIT_SECONDS = 60
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_OFFSET = 2**63 - 1
@@ -22,7 +23,7 @@ _MOST_OFFSET = 2**63 - 1
 
 @endpoint("change-feed", Action.READ)
 async def get_page(call: Call) -> Response:
-    """CF-1, CF-10 to CF-26."""
+    """CF-1, CF-10 to CF-26; with `wait` an empty page is held back until there is something new (D-55)."""
     call.caller.may_use_all()
     parameters = {name.lower(): value for name, value in call.request.query_params.items()}
     start = _time("StartTime", parameters.get("starttime", ""))
@@ -32,8 +33,10 @@ async def get_page(call: Call) -> Response:
     offset = _integer("Offset", parameters.get("offset"), 0, 0, _MOST_OFFSET)
     limit = _integer("Limit", parameters.get("limit"), DEFAULT_ENTRIES, 1, MOST_ENTRIES)
     metadata = _boolean("IncludeMetadata", parameters.get("includemetadata"))
-    entries = await change_feed.page(
-        await storage(), start=start, end=end, offset=offset, limit=limit, metadata=metadata
+    wait = _integer("Wait", parameters.get("wait"), 0, 1, LONGEST_WAIT_SECONDS)
+    window = Window(start, end, offset, limit)
+    entries = await change_feed.next_page(
+        await storage(), window, wait, call.request.is_disconnected, metadata=metadata
     )
     body = b"[" + b",".join(_json(entry) for entry in entries) + b"]"
     return Response(body, media_type="application/json")

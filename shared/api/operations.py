@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
-import azure.durable_functions as df
 import orjson
 from fastapi import Response
 
 from shared.errors import BadRequest
 from shared.services import operations
+from shared.services.operations import orchestration_status
 from shared.services.service import storage
 from shared.settings import Action
 from shared.storage.operations import ENDED, OperationRow
@@ -45,16 +45,6 @@ def poll(call: Call, operation_id: str) -> dict[str, str]:
 
 def href(call: Call, operation_id: str) -> str:
     return f"{call.service_url}/operations/{operation_id}"
-
-
-def orchestration_status(client: df.DurableOrchestrationClient) -> operations.OrchestrationStatus:
-    """Asks the Durable Functions extension for the runtime status of an orchestration."""
-
-    async def status(instance: str) -> str | None:
-        found = await client.get_status(instance)
-        return found.runtime_status.value if found and found.runtime_status else None
-
-    return status
 
 
 def _state(row: OperationRow) -> dict[str, Any]:

@@ -56,6 +56,11 @@ def merge(earlier: Changes, later: Changes) -> Changes:
     return dict(sorted({**earlier, **later}.items()))
 
 
+def switches_to_utf_8(changes: Changes, character_sets: Sequence[str]) -> bool:
+    """Whether a data set with these character sets needs another one to hold the changes (D-66)."""
+    return _replacements(changes, character_sets)[1]
+
+
 def patch_metadata(metadata: bytes, changes: Changes, character_sets: Sequence[str]) -> bytes:
     """The metadata of the patched file, from that of the stored file, an element a line (UPD-56).
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from shared.services.metadata import latest_metadata
@@ -14,7 +16,9 @@ from shared.storage.storage import Storage
 CURRENT, REPLACED, DELETED = "Current", "Replaced", "Deleted"
 
 _STUDIES_AT_ONCE = 16
+_INSTANCES_AT_ONCE = 16
 _OVERREAD = 4
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +30,42 @@ class FeedEntry:
     metadata: bytes | None
 
 
-async def page(
-    storage: Storage, *, start: int | None, end: int | None, offset: int, limit: int, metadata: bool
+@dataclass(frozen=True, slots=True)
+class Window:
+    """At most `limit` entries with start <= timestamp < end (microseconds since 1970) behind the first `offset` of them."""
+
+    start: int | None = None
+    end: int | None = None
+    offset: int = 0
+    limit: int = 100
+
+
+async def page(storage: Storage, window: Window, *, metadata: bool) -> list[FeedEntry]:
+    """The entries of the window in the order of their sequence (CF-10 to CF-14)."""
+    first, past = await storage.change_feed.bounds(window.start, window.end)
+    first += window.offset
+    return await _describe(storage, await storage.change_feed.read(first, min(past, first + window.limit)), metadata)
+
+
+async def next_page(
+    storage: Storage, window: Window, seconds: float, gone: Callable[[], Awaitable[bool]], *, metadata: bool
 ) -> list[FeedEntry]:
-    """At most `limit` entries of the window [start, end) (microseconds since 1970) behind the first `offset` ones."""
-    first, past = await storage.change_feed.bounds(start, end)
-    first += offset
-    return await _describe(storage, await storage.change_feed.read(first, min(past, first + limit)), metadata)
+    """The page as soon as it is not empty; [] after that time, or once `gone` says that nobody waits any more (D-55).
+
+    Waiting costs one point read per pause, of the row that every writer on every host changes.
+    """
+    deadline = time.monotonic() + seconds
+    pause, seen = _FIRST_PAUSE_SECONDS, 0
+    while True:
+        _, past = await storage.change_feed.bounds(None, None)
+        if past != seen and (found := await page(storage, window, metadata=metadata)):
+            return found
+        seen = past
+        left = deadline - time.monotonic()
+        if left <= 0 or await gone():
+            return []
+        await asyncio.sleep(min(pause, left))
+        pause = min(pause * 1.5, _LONGEST_PAUSE_SECONDS)
 
 
 async def latest(storage: Storage, *, metadata: bool) -> FeedEntry | None:
@@ -68,8 +101,14 @@ async def _current(
         return head, {}
     if head.study.instances <= _OVERREAD * len(wanted):
         return head, {row.row_key: row async for row in storage.instances.rows(key, metadata=metadata)}
-    found = [await storage.instances.find(key, *keys.parse_instance_row(row_key)) for row_key in wanted]
-    return head, {row.row_key: row for _, row in found if row}
+    gate = asyncio.Semaphore(_INSTANCES_AT_ONCE)
+
+    async def one(row_key: str) -> InstanceRow | None:
+        async with gate:
+            return await storage.instances.get(key, *keys.parse_instance_row(row_key))
+
+    found = await asyncio.gather(*(one(row_key) for row_key in wanted))
+    return head, {row.row_key: row for row in found if row}
 
 
 async def _entry(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shared.storage.storage import Storage
 from shared.storage.wire import StorageError
 
-HEALTHY, UNHEALTHY = "Healthy", "Unhealthy"
+HEALTHY, DEGRADED, UNHEALTHY = "Healthy", "Degraded", "Unhealthy"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,15 +18,17 @@ class Check:
 
 
 async def checks(storage: Storage) -> list[Check]:
-    """Reads from Table Storage and from Blob Storage (HC-4)."""
+    """Reads from Table Storage and from Blob Storage (HC-4), and what the last sample of studies has shown."""
     return [await _tables(storage), await _blobs(storage)]
 
 
 async def _tables(storage: Storage) -> Check:
     try:
-        await storage.operations.lock_holder("update")
+        violations = await storage.operations.sampled_violations()
     except StorageError as error:
         return Check("DataStoreHealthCheck", UNHEALTHY, f"The index answered {error.status}.")
+    if violations:
+        return Check("DataStoreHealthCheck", DEGRADED, f"{violations} violations in the last sample: run dev.py fsck.")
     return Check("DataStoreHealthCheck", HEALTHY, "Successfully connected.")
 
 

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 from shared.errors import Conflict, NotFound
 from shared.services.bulk_update import LOCK, TYPE
@@ -15,6 +16,9 @@ from shared.storage.wire import TransactionFailed
 
 type OrchestrationStatus = Callable[[str], Awaitable[str | None]]
 """Operation id -> runtime status of its orchestration, None when there is none."""
+
+RETENTION_SECONDS = 7 * 24 * 3600
+"""How long an operation that succeeded can be asked for (OPS-22, UPD-90); others stay."""
 
 _START_SECONDS = 10
 _DEAD = {"Terminated": CANCELED, "Canceled": CANCELED, "Failed": FAILED}
@@ -26,6 +30,16 @@ class UpdateActive(Conflict):
     def __init__(self, operation_id: str) -> None:
         super().__init__(f"There is already an active update operation with ID '{operation_id}'.")
         self.operation_id = operation_id
+
+
+def orchestration_status(client: Any) -> OrchestrationStatus:
+    """Asks the Durable Functions extension; `client` is an `azure.durable_functions.DurableOrchestrationClient`."""
+
+    async def status(instance: str) -> str | None:
+        found = await client.get_status(instance)
+        return found.runtime_status.value if found and found.runtime_status else None
+
+    return status
 
 
 async def start_update(storage: Storage, status: OrchestrationStatus, start: Callable[[str], Awaitable[None]]) -> str:
@@ -55,11 +69,18 @@ async def _acquire(storage: Storage, operation_id: str, status: OrchestrationSta
                 return
             continue
         active, etag = holder
-        with suppress(NotFound):
-            if (await find(storage, active, status)).status not in ENDED:
-                raise UpdateActive(active)
+        if not await _has_ended(storage, active, status):
+            raise UpdateActive(active)
         if await storage.operations.acquire(LOCK, operation_id, etag):
             return
+
+
+async def _has_ended(storage: Storage, operation_id: str, status: OrchestrationStatus) -> bool:
+    """An operation has a row before it takes the lock, so one without a row is over, too."""
+    try:
+        return (await find(storage, operation_id, status)).status in ENDED
+    except NotFound:
+        return True
 
 
 async def find(storage: Storage, operation_id: str, status: OrchestrationStatus) -> OperationRow:
@@ -78,6 +99,21 @@ async def find(storage: Storage, operation_id: str, status: OrchestrationStatus)
             await storage.operations.save(row)
             await storage.operations.release(LOCK, operation_id)
             return row
+
+
+async def tend(storage: Storage, status: OrchestrationStatus, forget: Callable[[str], Awaitable[None]]) -> None:
+    """Frees the lock if its operation has ended without doing so, and removes operations that succeeded long ago.
+
+    `forget` removes the orchestration of an operation; there may be none any more.
+    """
+    holder = await storage.operations.lock_holder(LOCK)
+    if holder and await _has_ended(storage, holder[0], status):
+        await storage.operations.release(LOCK, holder[0])
+    for operation_id in await storage.operations.succeeded(
+        before=time.time_ns() // 1000 - RETENTION_SECONDS * 1_000_000
+    ):
+        await forget(operation_id)
+        await storage.operations.remove(operation_id)
 
 
 def _ended(row: OperationRow, orchestration: str | None) -> str | None:

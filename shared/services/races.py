@@ -8,21 +8,19 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 
 from shared.errors import Unavailable
 from shared.storage.wire import TransactionFailed
 
 ATTEMPTS = range(20)
 
-_RACES = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED})
 _LONGEST_PAUSE_SECONDS = 0.1
 _READ_ATTEMPTS = range(4)
 
 
 async def lost(error: TransactionFailed, attempt: int) -> None:
     """Waits a moment, longer after each attempt. Raises `error` if no other writer is the reason."""
-    if error.status not in _RACES:
+    if not error.is_race:
         raise error
     await asyncio.sleep(random.uniform(0, min(0.01 * attempt, _LONGEST_PAUSE_SECONDS)))
 

@@ -18,6 +18,11 @@ from shared.errors import BadRequest
 
 MOST_STUDIES = 50
 
+# A string, which stays, or else a comment; a string, or else a comma before a closing bracket. What nothing closes ends
+# with the text, so that no text is gone through more than once.
+_STRING = r'("(?:[^"\\]|\\.)*+(?:"|\\?\Z))'
+_COMMENT = re.compile(_STRING + r"|//[^\r\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_TRAILING_COMMA = re.compile(_STRING + r"|,(?=\s*[}\]])", re.DOTALL)
 _NUMBER_VRS = frozenset({"FL", "FD", "SL", "SS", "UL", "US"})
 _NAME_GROUPS = frozenset({"Alphabetic", "Ideographic", "Phonetic"})
 
@@ -50,8 +55,12 @@ def parse(body: bytes) -> UpdateRequest:
 
 
 def _object(body: bytes) -> dict[str, Any]:
+    """UPD-3: comments and trailing commas are no mistakes."""
     try:
-        parsed = json.loads(body)
+        text = body.decode(json.detect_encoding(body))
+        for superfluous in (_COMMENT, _TRAILING_COMMA):
+            text = superfluous.sub(lambda found: found[1] or " ", text)
+        parsed = json.loads(text)
         json.dumps(parsed, ensure_ascii=False).encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError):
         raise BadRequest("The syntax of the request body is invalid.") from None

@@ -7,6 +7,8 @@ the writer. So sequences have no gaps, timestamps grow with them, and no entry a
 from __future__ import annotations
 
 import asyncio
+import itertools
+import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ _HEAD = "head"
 _ENTRY, _TIME, _MARKER = "e", "t", "w"
 ENTRIES_PER_TRANSACTION = 90
 _MOST_OPERATIONS = 100
+_LONGEST_PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,15 @@ class _Batch:
     changes: Sequence[Change]
     note: str
     done: asyncio.Future[None]
+
+    def end(self, error: BaseException | None = None) -> None:
+        """Tells the one who waits, unless he was cancelled."""
+        if self.done.done():
+            return
+        if error:
+            self.done.set_exception(error)
+        else:
+            self.done.set_result(None)
 
 
 @dataclass(slots=True)
@@ -101,6 +113,18 @@ class ChangeFeed:
         condition = _range(_entry_key(first), _entry_key(past))
         return [_entry(entity) async for entity in self._wire.entities(TABLE, condition)]
 
+    async def times(self, first: int, last: int) -> dict[int, int]:
+        """The time index from `first` to `last` (microseconds since 1970): the sequence that begins at each time."""
+        condition = _range(f"{_TIME}{first:020d}", f"{_TIME}{last + 1:020d}")
+        return {
+            int(entity.row_key.removeprefix(_TIME)): number(entity.properties, "first")
+            async for entity in self._wire.entities(TABLE, condition)
+        }
+
+    async def set_time(self, timestamp: int, first: int) -> None:
+        """Restores a row of the time index."""
+        await self._wire.transact(TABLE, [Operation("upsert", _time_entity(timestamp, first))])
+
     async def remove_markers(self, writers: Sequence[str]) -> None:
         """Forgets writers whose work is over and will never be repeated."""
         for start in range(0, len(writers), _MOST_OPERATIONS):
@@ -140,28 +164,28 @@ class ChangeFeed:
                 await self._commit(batches)
             except BaseException as error:
                 for batch in batches:
-                    if not batch.done.done():
-                        batch.done.set_exception(error)
+                    batch.end(error)
                 if not isinstance(error, Exception):
                     raise
 
     async def _commit(self, batches: list[_Batch]) -> None:
-        while batches:
-            head = self._head or await self._read_head()
+        for attempt in itertools.count():
+            head, self._head = self._head or await self._read_head(), None
             now = max(time.time_ns() // 1000, head.timestamp + 1)
             operations, following = _transaction(head, batches, now)
             try:
                 etags = await self._wire.transact(TABLE, operations)
-            except TransactionFailed:
-                self._head = None
+            except TransactionFailed as error:
+                if not error.is_race:
+                    raise
                 batches = await self._without_known(batches)
+                if not batches:
+                    return
+                await asyncio.sleep(random.uniform(0, min(0.01 * attempt, _LONGEST_PAUSE_SECONDS)))
                 continue
-            except BaseException:
-                self._head = None
-                raise
             self._head = _Head(following, now, etags[0])
             for batch in batches:
-                batch.done.set_result(None)
+                batch.end()
             return
 
     async def _without_known(self, batches: list[_Batch]) -> list[_Batch]:
@@ -169,7 +193,7 @@ class ChangeFeed:
         missing = []
         for batch in batches:
             if await self._wire.get_entity(TABLE, _PARTITION, _MARKER + batch.writer):
-                batch.done.set_result(None)
+                batch.end()
             else:
                 missing.append(batch)
         return missing
@@ -187,7 +211,7 @@ def _transaction(head: _Head, batches: Sequence[_Batch], now: int) -> tuple[list
         for change in batch.changes:
             rows.append(Operation("insert", _entry_entity(sequence, now, change)))
             sequence += 1
-    rows.append(Operation("insert", Entity(_PARTITION, f"{_TIME}{now:020d}", {"first": head.next})))
+    rows.append(Operation("insert", _time_entity(now, head.next)))
     entity = Entity(_PARTITION, _HEAD, {"next": sequence, "timestamp": now}, head.etag)
     return [Operation("update" if head.etag else "insert", entity), *rows], sequence
 
@@ -198,6 +222,10 @@ def _range(first: str, end: str) -> str:
 
 def _entry_key(sequence: int) -> str:
     return f"{_ENTRY}{sequence:019d}"
+
+
+def _time_entity(timestamp: int, first: int) -> Entity:
+    return Entity(_PARTITION, f"{_TIME}{timestamp:020d}", {"first": first})
 
 
 def _entry_entity(sequence: int, now: int, change: Change) -> Entity:

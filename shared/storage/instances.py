@@ -41,10 +41,13 @@ class Instances:
 
         Two reads side by side: a filter that joins two row ranges with `or` would scan the whole study.
         """
-        head, entity = await asyncio.gather(
-            self.head(key), self._wire.get_entity(TABLE, key, keys.instance_row(series, sop_instance))
-        )
-        return head, InstanceRow.of(entity) if entity else None
+        head, row = await asyncio.gather(self.head(key), self.get(key, series, sop_instance))
+        return head, row
+
+    async def get(self, key: str, series: str, sop_instance: str) -> InstanceRow | None:
+        """One instance with its metadata: a point read."""
+        entity = await self._wire.get_entity(TABLE, key, keys.instance_row(series, sop_instance))
+        return InstanceRow.of(entity) if entity else None
 
     async def rows(
         self, key: str, series: str | None = None, *, metadata: bool, after: str = ""
@@ -59,6 +62,17 @@ class Instances:
         select = () if metadata else INSTANCE_PROPERTIES_WITHOUT_METADATA
         async for entity in self._wire.entities(TABLE, condition, select=select):
             yield InstanceRow.of(entity)
+
+    async def studies(self) -> AsyncIterator[str]:
+        """The PartitionKeys in order, a query each, so as not to read what the studies hold."""
+        last = ""
+        while True:
+            following = self._wire.entities(TABLE, f"PartitionKey gt {literal(last)}", select=("PartitionKey",), top=1)
+            entity = await anext(following, None)
+            if entity is None:
+                return
+            last = entity.partition_key
+            yield last
 
     async def owners(self, key: str, row_keys: Collection[str]) -> dict[str, tuple[str, int]]:
         """Which of the rows exist: RowKey -> (request id that stored it, version)."""

@@ -148,3 +148,13 @@ def blob_name(request: str, number: int) -> str:
 def request_prefix(request: str) -> str:
     """What the names of all blobs of a request begin with."""
     return f"{hashlib.sha256(request.encode()).hexdigest()[:3]}/{request}/"
+
+
+def request_of_blob(name: str) -> str:
+    """The request id in a blob's name."""
+    return name.split("/")[1] if "/" in name else ""
+
+
+def request_time(request: str) -> int:
+    """When a request began, from its id: microseconds since 1970."""
+    return int(request[:14], 16)

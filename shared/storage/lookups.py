@@ -101,6 +101,22 @@ class Lookups:
             (table, Operation("delete", Entity(partition, row, {}, "*"))) for table, partition, row in rows
         )
 
+    async def every(self, table: str) -> AsyncIterator[LookupKey]:
+        """All rows of a table."""
+        async for entity in self._wire.entities(table, "", select=("PartitionKey", "RowKey")):
+            yield table, entity.partition_key, entity.row_key
+
+    async def there(self, rows: Iterable[LookupKey]) -> dict[LookupKey, str]:
+        """Those of the rows that exist, with their summaries: a point read each."""
+        gate = asyncio.Semaphore(_AT_ONCE)
+
+        async def read(row: LookupKey) -> tuple[LookupKey, str] | None:
+            async with gate:
+                entity = await self._wire.get_entity(*row)
+            return (row, text(entity.properties, "summary")) if entity else None
+
+        return dict(filter(None, await asyncio.gather(*(read(row) for row in rows))))
+
     async def search(self, table: str, first: str, end: str) -> AsyncIterator[Hit]:
         """The rows of the partitions [first, end), in key order: newest first within a partition."""
         condition = f"PartitionKey ge {literal(first)} and PartitionKey lt {literal(end)}"

@@ -7,14 +7,14 @@ import time
 from dataclasses import asdict, dataclass, field
 
 from shared.storage.properties import number, text
-from shared.storage.wire import Entity, Operation, StorageError, TransactionFailed, Wire
+from shared.storage.wire import Entity, Operation, StorageError, TransactionFailed, Wire, literal
 
 TABLE = "operations"
 
 NOT_STARTED, RUNNING, SUCCEEDED, FAILED, CANCELED = "notStarted", "running", "succeeded", "failed", "canceled"
 ENDED = frozenset({SUCCEEDED, FAILED, CANCELED})
 
-_LOCK = "lock"
+_LOCK, _CHECK = "lock", "check"
 
 
 @dataclass(slots=True)
@@ -71,6 +71,12 @@ class Operations:
         operation.updated = time.time_ns() // 1000
         [operation.etag] = await self._wire.transact(TABLE, [Operation("update", _entity(operation))])
 
+    async def succeeded(self, *, before: int) -> list[str]:
+        """The ids of the operations that succeeded before that time (microseconds since 1970)."""
+        condition = f"RowKey eq '' and status eq {literal(SUCCEEDED)} and updated lt {before}L"
+        found = self._wire.entities(TABLE, condition, select=("PartitionKey", "RowKey"))
+        return [entity.partition_key async for entity in found]
+
     async def remove(self, operation_id: str) -> None:
         await self._delete(Entity(operation_id, "", {}, "*"))
 
@@ -94,6 +100,15 @@ class Operations:
         holder = await self.lock_holder(lock)
         if holder and holder[0] == operation_id:
             await self._delete(Entity(_LOCK, lock, {}, holder[1]))
+
+    async def record_sample(self, violations: int) -> None:
+        """Keeps the outcome of the last check of a few studies."""
+        await self._wire.transact(TABLE, [Operation("upsert", Entity(_CHECK, "", {"violations": violations}))])
+
+    async def sampled_violations(self) -> int:
+        """How many violations the last check of a few studies has found."""
+        entity = await self._wire.get_entity(TABLE, _CHECK, "")
+        return number(entity.properties, "violations") if entity else 0
 
     async def _delete(self, entity: Entity) -> None:
         try:

@@ -34,6 +34,11 @@ class TransactionFailed(StorageError):
         super().__init__(status, code)
         self.index = index
 
+    @property
+    def is_race(self) -> bool:
+        """Whether another writer, or an earlier try whose answer got lost, has changed what the operation was about."""
+        return self.status in (404, 409, 412)
+
 
 @dataclass(slots=True)
 class Page:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from .account import StorageAccount
-from .blob_wire import BLOB_HEADERS, BlobNotFound, BlobWire
+from .blob_wire import BLOB_HEADERS, BlobNotFound, BlobWire, StoredBlob
 from .pipeline import Counters, Pipeline, StorageError, open_session
 from .signing import BlobSharedKey, TableSharedKey, bearer_token, managed_identity
 from .table_codec import Entity, Operation, Value, literal
@@ -24,6 +24,7 @@ __all__ = [
     "Operation",
     "Page",
     "StorageError",
+    "StoredBlob",
     "TransactionFailed",
     "Value",
     "Wire",

@@ -18,7 +18,7 @@ from pydicom.uid import generate_uid
 
 from shared.dicom.searchable import Level
 from shared.errors import NotFound
-from shared.services import bulk_update, retrieve, upkeep
+from shared.services import bulk_update, fsck, retrieve, upkeep
 from shared.services.bulk_update import StudyUpdate
 from shared.services.query import Query, parse
 from shared.services.search import search
@@ -102,6 +102,11 @@ async def stored(storage: Storage, study: str) -> set[str]:
     return {row.sop_instance for row in rows}
 
 
+async def assert_sound(storage: Storage) -> None:
+    """No rule of the whole account is broken, whatever was killed."""
+    assert [finding.violation async for finding in fsck.check(storage)] == []
+
+
 async def test_store(storage: Storage, proxy: StorageProxy, tmp_path: Path) -> None:
     """A study with one instance gets two more, which change what it is found by; a new study gets two."""
     number, ended = 0, False
@@ -136,6 +141,7 @@ async def test_store(storage: Storage, proxy: StorageProxy, tmp_path: Path) -> N
         assert await found(storage, Level.STUDY, PatientID=new) == changed, f"request {number}"
         assert await found(storage, Level.STUDY, PatientID=other) == bool(await stored(storage, fresh))
     assert number > 20
+    await assert_sound(storage)
 
 
 async def test_delete(storage: Storage, proxy: StorageProxy) -> None:
@@ -156,6 +162,7 @@ async def test_delete(storage: Storage, proxy: StorageProxy) -> None:
         assert actions == ["Create"] * 2 + ["Delete"] * (2 - len(left)), f"request {number}"
         assert await found(storage, Level.STUDY, PatientID=patient) == bool(left), f"request {number}"
     assert number > 10
+    await assert_sound(storage)
 
 
 async def test_bulk_update(storage: Storage, proxy: StorageProxy) -> None:
@@ -179,6 +186,7 @@ async def test_bulk_update(storage: Storage, proxy: StorageProxy) -> None:
         assert await found(storage, Level.STUDY, PatientID=patient) == 0, f"request {number}"
         assert await found(storage, Level.STUDY, PatientID=changed) == 1, f"request {number}"
     assert number > 10
+    await assert_sound(storage)
 
 
 async def test_storage_that_fails_for_a_while(storage: Storage, proxy: StorageProxy) -> None:

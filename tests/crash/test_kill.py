@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from io import BytesIO
 
 import pydicom
@@ -12,6 +13,11 @@ import pytest
 import requests
 from pydicom.uid import generate_uid
 
+from devhost.azurite import Azurite
+from shared.services import fsck, upkeep
+from shared.services.study_check import Violation
+from shared.storage.account import StorageAccount
+from shared.storage.storage import Storage
 from tests import builders
 from tests.support.dicomweb import ANY_FILE, Uids, bulk_update, feed, finished, multipart, started, store, value
 from tests.support.host import Host
@@ -28,6 +34,22 @@ def until[T](check: Callable[[], T | None], seconds: float = UPKEEP_SECONDS) -> 
             return found
         time.sleep(0.2)
     raise AssertionError("It did not happen in time.")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sound(azurite: Azurite) -> Iterator[None]:
+    """After all the crashes and the upkeep no rule of the whole account is broken."""
+    yield
+    assert asyncio.run(violations(azurite)) == []
+
+
+async def violations(azurite: Azurite) -> list[Violation]:
+    storage = await Storage.open(StorageAccount.from_environment({"AzureWebJobsStorage": azurite.connection_string}))
+    for intent in await storage.intents.open():
+        await upkeep.resolve(storage, intent)
+    found = [finding.violation async for finding in fsck.check(storage)]
+    await storage.close()
+    return found
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.03, 0.08, 0.2])

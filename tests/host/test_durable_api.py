@@ -16,6 +16,7 @@ from azure.durable_functions import DurableOrchestrationClient, EntityId, Orches
 from azure.durable_functions.models.utils import http_utils
 from yarl import URL
 
+from devhost.durable import client_binding
 from tests.host.durable_programs import App, finished
 
 
@@ -81,7 +82,7 @@ async def host(tmp_path: Path) -> AsyncIterator[SimpleNamespace]:
         served(engine.app) as url,
         aiohttp.ClientSession() as http,
     ):
-        client = DurableOrchestrationClient(engine.client_binding(url))
+        client = DurableOrchestrationClient(client_binding(url))
         yield SimpleNamespace(app=app, engine=engine, url=url, client=client, http=http)
         await http_utils._client_session.close()
 

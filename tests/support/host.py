@@ -20,11 +20,12 @@ START_SECONDS = 60
 class Host:
     """`python -m devhost` on a data folder of its own. It can be killed and started again on the same data."""
 
-    def __init__(self, connection_string: str, data: Path, **environment: str) -> None:
+    def __init__(self, connection_string: str, data: Path, task_hub: str = "", **environment: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = data / "host.log"
         self._data = data
+        self._task_hub = ["--task-hub", task_hub] if task_hub else []
         self._environment = {**os.environ, "AzureWebJobsStorage": connection_string, "DICOM_AUTHENTICATION": "off"}
         self._environment |= environment
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,6 +41,7 @@ class Host:
             str(self._data),
             "--port",
             str(self.port),
+            *self._task_hub,
             "--log-level",
             "INFO",
         ]

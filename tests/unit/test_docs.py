@@ -20,5 +20,5 @@ def test_every_setting_is_documented() -> None:
 
 def test_every_command_of_the_readme_exists() -> None:
     commands = set(re.findall(r"dev\.py ([a-z]+)", README))
-    assert commands <= {"demo", "run", "test", "check", "bench"}
+    assert commands <= {"demo", "run", "test", "check", "bench", "fsck"}
     assert {"demo", "run", "test"} <= commands

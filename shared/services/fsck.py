@@ -1,0 +1,235 @@
+"""The check of a whole account: studies, change feed, lookup tables, files and work in flight against each other.
+
+Nothing is held in memory but a study, a page of a listing, and what work is in flight; the change feed is indexed on disk.
+The account may be in use: what somebody works on is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from shared.dicom.searchable import SOP_INSTANCE_UID
+from shared.services import upkeep
+from shared.services.bulk_update import LOCK
+from shared.services.feed_check import FeedIndex
+from shared.services.settle import settle
+from shared.services.study_check import Violation, check_study
+from shared.storage import keys, lookups
+from shared.storage.intents import Intent
+from shared.storage.lookups import LookupKey, instance_key, rows_of, table_of
+from shared.storage.operations import ENDED
+from shared.storage.storage import Storage
+from shared.storage.wire import StoredBlob
+
+INTENT_SECONDS = 3600
+"""How long work may be silent: upkeep should have finished or undone it long before."""
+
+SAMPLE_ENTRIES = 3
+"""How many entries, at a random place of the feed, name the studies that every run of upkeep checks."""
+SAMPLE_INSTANCES = 100
+"""Larger studies are left to a whole check: each instance takes a read."""
+
+_BLOBS_AT_ONCE = 200
+_READS_AT_ONCE = 16
+_STUDIES_REMEMBERED = 1000
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A violation, and whether it has been repaired."""
+
+    violation: Violation
+    repaired: bool
+
+
+async def check(storage: Storage, *, repair: bool = False) -> AsyncIterator[Finding]:
+    """Finds what does not hold in the account, and with `repair` mends what can be mended without guessing."""
+    feed = FeedIndex(storage)
+    try:
+        await feed.read_on()
+        for violation in _feed_violations(storage, feed):
+            yield await _handled(violation, repair)
+        async for key in storage.instances.studies():
+            for finding in await _checked(partial(check_study, storage, key, feed), repair):
+                yield finding
+    finally:
+        feed.close()
+    for table in lookups.TABLES:
+        async for violation in _stray_lookups(storage, table):
+            yield await _handled(violation, repair)
+    async for violation in _orphans(storage):
+        yield await _handled(violation, repair)
+    for finding in await _checked(partial(_work, storage), repair):
+        yield finding
+
+
+async def check_sample(storage: Storage) -> None:
+    """Checks a few studies, logs what does not hold, and keeps the number of violations for the health check."""
+    _, past = await storage.change_feed.bounds(None, None)
+    first = random.randrange(1, max(past, 2))
+    entries = await storage.change_feed.read(first, min(past, first + SAMPLE_ENTRIES))
+    violations: list[Violation] = []
+    for key in {keys.study_partition(entry.change.partition, entry.change.study) for entry in entries}:
+        head = await storage.instances.head(key)
+        if head.study is None or head.study.instances <= SAMPLE_INSTANCES:
+            violations += await check_study(storage, key)
+    for violation in violations:
+        logger.error("Violation in %s: %s.", violation.where, violation.what)
+    await storage.operations.record_sample(len(violations))
+
+
+async def _handled(violation: Violation, repair: bool) -> Finding:
+    if not repair or violation.mend is None:
+        return Finding(violation, False)
+    await violation.mend()
+    return Finding(violation, True)
+
+
+async def _checked(run: Callable[[], Awaitable[list[Violation]]], repair: bool) -> list[Finding]:
+    """What a check finds, repaired if a second check finds it no more."""
+    found = await run()
+    if not repair or not found:
+        return [Finding(violation, False) for violation in found]
+    for violation in found:
+        await _handled(violation, repair)
+    left = {(violation.where, violation.what) for violation in await run()}
+    return [Finding(violation, (violation.where, violation.what) not in left) for violation in found]
+
+
+def _feed_violations(storage: Storage, feed: FeedIndex) -> list[Violation]:
+    found = [Violation("change feed", fault) for fault in feed.faults]
+    for timestamp, sequence in feed.times.items():
+        what = f"the time index lacks the time of sequence {sequence}"
+        found.append(Violation("change feed", what, partial(storage.change_feed.set_time, timestamp, sequence)))
+    return found
+
+
+# Lookup rows
+
+
+async def _stray_lookups(storage: Storage, table: str) -> AsyncIterator[Violation]:
+    """The rows of a lookup table that no study, series or instance wants."""
+    wanted: dict[str, set[LookupKey]] = {}
+    async for lookup in storage.lookups.every(table):
+        key = _study_of(lookup)
+        if table == table_of(SOP_INSTANCE_UID):
+            wants = lookup in await _wanted(storage, key, lookup)
+        else:
+            if key not in wanted:
+                if len(wanted) >= _STUDIES_REMEMBERED:
+                    wanted.pop(next(iter(wanted)))
+                wanted[key] = await _wanted(storage, key, lookup)
+            wants = lookup in wanted[key]
+        if not wants and await _is_stray(storage, key, lookup):
+            _, identifiers = keys.parse_lookup_row(lookup[2])
+            where = " ".join((key, *identifiers[1:]))
+            yield Violation(where, f"a stray row in {table}", partial(_remove_lookup, storage, key, lookup))
+
+
+def _study_of(lookup: LookupKey) -> str:
+    _, partition_key, row_key = lookup
+    return keys.study_partition(partition_key.split(keys.SEPARATOR)[0], keys.parse_lookup_row(row_key)[1][0])
+
+
+async def _wanted(storage: Storage, key: str, lookup: LookupKey) -> set[LookupKey]:
+    """The lookup rows of a study and its series; of an instance, if that is what `lookup` is about."""
+    _, identifiers = keys.parse_lookup_row(lookup[2])
+    if len(identifiers) < 3:
+        return set(rows_of(key, await storage.instances.head(key)))
+    row = await storage.instances.get(key, identifiers[1], identifiers[2])
+    return {instance_key(key, row)} if row else set()
+
+
+async def _is_stray(storage: Storage, key: str, lookup: LookupKey) -> bool:
+    """Whether the row is there although nobody who may still remove it is at work."""
+    before = await storage.instances.head(key)
+    if key in await storage.intents.studies():
+        return False
+    if lookup in await _wanted(storage, key, lookup) or not await storage.lookups.there([lookup]):
+        return False
+    return key not in await storage.intents.studies() and before == await storage.instances.head(key)
+
+
+async def _remove_lookup(storage: Storage, key: str, lookup: LookupKey) -> None:
+    """Settles the study, so that the row is removed only as long as no commit wants it again."""
+    await settle(storage, key, await storage.instances.head(key), {lookup: ""})
+
+
+# Files
+
+
+async def _orphans(storage: Storage) -> AsyncIterator[Violation]:
+    """The blobs that belong to no instance and to no work in flight."""
+    partitions = [partition.name for partition in await storage.partitions.all()]
+    blobs: list[StoredBlob] = []
+    async for blob in storage.wire.blobs(""):
+        blobs.append(blob)
+        if len(blobs) == _BLOBS_AT_ONCE:
+            for violation in await _orphans_of(storage, partitions, blobs):
+                yield violation
+            blobs = []
+    for violation in await _orphans_of(storage, partitions, blobs):
+        yield violation
+
+
+async def _orphans_of(storage: Storage, partitions: Iterable[str], blobs: list[StoredBlob]) -> list[Violation]:
+    """An intent is there before the first blob of its request, and until its rows are: so it is read before these."""
+    open_intents = await storage.intents.open()
+    requests = {intent.id for intent in open_intents}
+    busy = {study for intent in open_intents for study in intent.studies}
+    gate = asyncio.Semaphore(_READS_AT_ONCE)
+
+    async def is_orphan(blob: StoredBlob) -> bool:
+        if keys.request_of_blob(blob.name) in requests:
+            return False
+        study, series, instance = (blob.metadata.get(name, "") for name in ("study", "series", "instance"))
+        for partition in partitions:
+            key = keys.study_partition(partition, study)
+            async with gate:
+                row = await storage.instances.get(key, series, instance)
+            if key in busy or (row and blob.name in (row.blob, row.metadata_blob)):
+                return False
+        return any([found == blob.name async for found in storage.wire.list_blobs(blob.name)])
+
+    orphans = [blob for blob, found in zip(blobs, await asyncio.gather(*map(is_orphan, blobs)), strict=True) if found]
+    return [
+        Violation(
+            blob.metadata.get("study", "no study"),
+            f"the blob {blob.name} belongs to no instance",
+            partial(storage.wire.delete_blob, blob.name),
+        )
+        for blob in orphans
+    ]
+
+
+# Work in flight
+
+
+async def _work(storage: Storage) -> list[Violation]:
+    """Intents that upkeep has not seen to, and a lock whose operation is over."""
+    found = []
+    limit = time.time_ns() // 1000 - INTENT_SECONDS * 1_000_000
+    for intent in await storage.intents.open():
+        if intent.touched < limit:
+            what = f"the {intent.kind} request {intent.id} has been silent for more than an hour"
+            found.append(Violation(" ".join(sorted(intent.studies)), what, partial(_resolve, storage, intent)))
+    if holder := await storage.operations.lock_holder(LOCK):
+        operation = await storage.operations.get(holder[0])
+        if operation is None or operation.status in ENDED:
+            what = "it holds the lock of bulk updates although it is over"
+            mend = partial(storage.operations.release, LOCK, holder[0])
+            found.append(Violation(f"operation {holder[0]}", what, mend))
+    return found
+
+
+async def _resolve(storage: Storage, intent: Intent) -> None:
+    if await storage.intents.claim(intent):
+        await upkeep.resolve(storage, intent)
