@@ -199,7 +199,8 @@ def start_host(port: int | None, data: Path) -> tuple[subprocess.Popen[bytes], s
     """Starts the service with an Azurite of its own; returns when it answers."""
     chosen = choose_port(port)
     url = f"http://127.0.0.1:{chosen}"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("AzureWebJobsStorage")}
+    storage = ("AzureWebJobsStorage", "DICOM_STORAGE")  # settings of real accounts must not reach a local run
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(storage)}
     environment.setdefault("DICOM_AUTHENTICATION", "off")  # the local host listens to this machine alone
     command = [str(venv_python()), "-m", "devhost", "--app", str(ROOT), "--data", str(data), "--port", str(chosen)]
     print(f"Starting the service at {url}", flush=True)

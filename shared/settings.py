@@ -36,7 +36,8 @@ DEFAULT_ROLES: Final[Mapping[str, frozenset[str]]] = {
 class Settings:
     """What an operator can choose. Each field names its environment variable.
 
-    The storage account comes from `AzureWebJobsStorage` or `AzureWebJobsStorage__accountName` (shared/storage/account.py).
+    The storage account comes from `DICOM_STORAGE__accountName`, or else from `AzureWebJobsStorage`, which is the account of
+    the Functions host and of Durable Functions (shared/storage/account.py).
     """
 
     max_request_bytes: int = DEFAULT_MAX_BYTES

@@ -12,6 +12,8 @@ from shared.storage.storage import Storage
 from tests.support.host import Host
 from tests.support.storage_proxy import StorageProxy, running_proxy
 
+for _name in [name for name in os.environ if name.startswith(("AzureWebJobsStorage", "DICOM_STORAGE"))]:
+    del os.environ[_name]  # settings of real accounts must not reach the tests
 os.environ["DICOM_AUTHENTICATION"] = "off"  # for modules that read their settings when they are imported
 
 

@@ -82,6 +82,36 @@ def test_a_connection_string_wins_over_an_account_name() -> None:
     assert found.name == "acme"
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"DICOM_STORAGE": f"AccountName=data;AccountKey={KEY}"},
+        {"DICOM_STORAGE__accountName": "data", "DICOM_STORAGE__clientId": "1234"},
+        {
+            "DICOM_STORAGE__blobServiceUri": "https://data.blob.core.windows.net",
+            "DICOM_STORAGE__tableServiceUri": "https://data.table.core.windows.net",
+        },
+    ],
+    ids=["connection string", "account name", "service uris"],
+)
+@pytest.mark.parametrize(
+    "host",
+    [{"AzureWebJobsStorage": f"AccountName=host;AccountKey={KEY}"}, {"AzureWebJobsStorage__accountName": "host"}],
+)
+def test_an_account_for_the_data_wins_over_that_of_the_host(data: dict[str, str], host: dict[str, str]) -> None:
+    found = account(**host, **data)
+    assert found.name == "data"
+    assert found.table_endpoint == "https://data.table.core.windows.net"
+    assert found.client_id == data.get("DICOM_STORAGE__clientId", "")
+
+
+def test_a_blank_account_for_the_data_leaves_that_of_the_host() -> None:
+    assert (
+        account(DICOM_STORAGE="", DICOM_STORAGE__accountName=" ", AzureWebJobsStorage__accountName="host").name
+        == "host"
+    )
+
+
 def test_the_key_is_not_shown() -> None:
     assert KEY not in repr(connected(f"AccountName=acme;AccountKey={KEY}"))
 
@@ -89,14 +119,19 @@ def test_the_key_is_not_shown() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({}, "Set AzureWebJobsStorage to a connection string, or AzureWebJobsStorage__accountName"),
-        ({"AzureWebJobsStorage": "  "}, "Set AzureWebJobsStorage to a connection string"),
+        ({}, "AzureWebJobsStorage: set it to a connection string, or AzureWebJobsStorage__accountName"),
+        ({"AzureWebJobsStorage": "  "}, "AzureWebJobsStorage: set it to a connection string"),
+        ({"DICOM_STORAGE": "acme"}, "DICOM_STORAGE: this is not a connection string"),
+        (
+            {"DICOM_STORAGE__clientId": "1234"},
+            "DICOM_STORAGE: set it to a connection string, or DICOM_STORAGE__accountName",
+        ),
         ({"AzureWebJobsStorage": "acme"}, "is not a connection string"),
         ({"AzureWebJobsStorage": f"AccountKey={KEY}"}, "has no AccountName"),
         ({"AzureWebJobsStorage": "AccountName=acme"}, "has no AccountKey"),
         ({"AzureWebJobsStorage": "AccountName=acme;AccountKey=not base64"}, "the AccountKey is not base64"),
         ({"AzureWebJobsStorage": f"AccountName=acme;AccountKey={KEY};BlobEndpoint=acme"}, "endpoint 'acme' is not"),
-        ({"AzureWebJobsStorage__blobServiceUri": "https://acme.blob.core.windows.net"}, "Set AzureWebJobsStorage"),
+        ({"AzureWebJobsStorage__blobServiceUri": "https://acme.blob.core.windows.net"}, "AzureWebJobsStorage: set it"),
         (
             {"AzureWebJobsStorage__accountName": "acme", "AzureWebJobsStorage__tableServiceUri": "http://acme"},
             "a managed identity needs https",
