@@ -11,7 +11,7 @@ param environmentName string
 @description('Region. It must offer Flex Consumption: az functionapp list-flexconsumption-locations.')
 param location string = resourceGroup().location
 
-@description('Memory of an instance in MB; 2048 comes with one core, which is what one Python process can use.')
+@description('Memory of an instance in MB. 2048 comes with one core, 4096 with two, for the processes that decode and encode images.')
 @allowed([2048, 4096])
 param instanceMemoryMB int = 2048
 
