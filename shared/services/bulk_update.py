@@ -6,6 +6,7 @@ functions can be repeated at any point and go on where they were.
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, replace
 
@@ -23,6 +24,8 @@ from shared.storage.operations import ENDED, FAILED, RUNNING, SUCCEEDED, Operati
 from shared.storage.rows import ChangeSetRow, Outbox, StudyHead, StudyRow, Summary
 from shared.storage.storage import Storage
 from shared.storage.wire import Operation, TransactionFailed
+
+logger = logging.getLogger(__name__)
 
 LOCK = "update"
 TYPE = "update"
@@ -174,6 +177,8 @@ async def end(storage: Storage, operation_id: str) -> None:
     if operation is not None and operation.status not in ENDED:
         operation.percent = 100
         await _save(storage, operation, status=FAILED if operation.results.study_failed else SUCCEEDED)
+        if operation.status == FAILED:
+            logger.warning("Operation failed: %s", operation_id)
     await storage.operations.release(LOCK, operation_id)
 
 
