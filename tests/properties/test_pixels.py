@@ -14,8 +14,6 @@ from shared.dicom import pixels, transcoding
 from shared.dicom.image_pixel import ImagePixel
 from shared.dicom.transcoding import EXPLICIT_VR_LITTLE_ENDIAN, TARGETS
 
-_LEAST_JPEG_LS_BYTES = 128  # CharLS fails on less
-
 
 @st.composite
 def images(draw: st.DrawFn) -> tuple[NDArray[Any], ImagePixel]:
@@ -48,9 +46,12 @@ def images(draw: st.DrawFn) -> tuple[NDArray[Any], ImagePixel]:
 def test_what_can_be_transcoded_comes_back(target: str, data: st.DataObject) -> None:
     array, image = data.draw(images())
     assume(transcoding.can_transcode(EXPLICIT_VR_LITTLE_ENDIAN, target, image))
-    assume(target != pixels.JPEG_LS_LOSSLESS or array.nbytes >= _LEAST_JPEG_LS_BYTES)
     assume(target != pixels.JPEG_2000_LOSSLESS or min(image.rows, image.columns) >= 32 or array.nbytes == array.size)
-    frame, described = transcoding.transcode_frame(array.tobytes(), image, EXPLICIT_VR_LITTLE_ENDIAN, target)
+    try:
+        frame, described = transcoding.transcode_frame(array.tobytes(), image, EXPLICIT_VR_LITTLE_ENDIAN, target)
+    except RuntimeError:  # CharLS gives up on images that do not get smaller: such an instance is 406 (WADO-54)
+        assume(target != pixels.JPEG_LS_LOSSLESS)
+        raise
     decoded, after = pixels.decode(frame, described, target)
     assert decoded.dtype == array.dtype
     assert np.array_equal(decoded, array)
