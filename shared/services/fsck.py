@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from shared.dicom.searchable import SOP_INSTANCE_UID
+from shared.errors import ServiceError
 from shared.services import upkeep
 from shared.services.bulk_update import LOCK
 from shared.services.feed_check import FeedIndex
@@ -25,7 +26,7 @@ from shared.storage.intents import Intent
 from shared.storage.lookups import LookupKey, instance_key, rows_of, table_of
 from shared.storage.operations import ENDED
 from shared.storage.storage import Storage
-from shared.storage.wire import StoredBlob
+from shared.storage.wire import StorageError, StoredBlob
 
 INTENT_SECONDS = 3600
 """How long work may be silent: upkeep should have finished or undone it long before."""
@@ -87,9 +88,14 @@ async def check_sample(storage: Storage) -> None:
 
 
 async def _handled(violation: Violation, repair: bool) -> Finding:
+    """Mends what is wrong if that is wanted. A repair that fails keeps nothing else from being repaired."""
     if not repair or violation.mend is None:
         return Finding(violation, False)
-    await violation.mend()
+    try:
+        await violation.mend()
+    except (StorageError, ServiceError) as error:
+        logger.error("Cannot repair %s: %s.", violation.where, type(error).__name__)
+        return Finding(violation, False)
     return Finding(violation, True)
 
 

@@ -169,6 +169,8 @@ class ChangeFeed:
                     raise
 
     async def _commit(self, batches: list[_Batch]) -> None:
+        """Tries until no other writer is faster. Raises TransactionFailed when none was, and the rows contradict the head."""
+        lost: tuple[str, int] | None = None
         for attempt in itertools.count():
             head, self._head = self._head or await self._read_head(), None
             now = max(time.time_ns() // 1000, head.timestamp + 1)
@@ -178,9 +180,12 @@ class ChangeFeed:
             except TransactionFailed as error:
                 if not error.is_race:
                     raise
+                if (head.etag, len(batches)) == lost:
+                    raise
                 batches = await self._without_known(batches)
                 if not batches:
                     return
+                lost = (head.etag, len(batches))
                 await asyncio.sleep(random.uniform(0, min(0.01 * attempt, _LONGEST_PAUSE_SECONDS)))
                 continue
             self._head = _Head(following, now, etags[0])
