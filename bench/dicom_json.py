@@ -10,9 +10,7 @@ from pathlib import Path
 import pydicom
 from pydicom.data import get_testdata_file
 
-from shared.dicom import dicom_json
-from shared.dicom.element import ScannedFile
-from shared.dicom.head import HeadScanner
+from tests.patching import metadata, scan
 
 FILE = "CT_small.dcm"
 ROUNDS = 15
@@ -21,22 +19,12 @@ FILES_A_ROUND = 50
 
 def main() -> None:
     file = Path(str(get_testdata_file(FILE))).read_bytes()
-    ours = [best(scan, lambda: file), best(encode, lambda: scan(file))]
+    ours = [best(scan, lambda: file), best(metadata, lambda: scan(file))]
     theirs = [best(read, lambda: file), best(pydicom.Dataset.to_json_dict, lambda: read(file))]
     print(f"{FILE:24}{'service':>10}{'pydicom':>10}{'ratio':>8}")
     rows = {"read": (ours[0], theirs[0]), "to JSON": (ours[1], theirs[1]), "read, to JSON": (sum(ours), sum(theirs))}
     for what, (our, their) in rows.items():
         print(f"{what:24}{our:10.3f}{their:10.3f}{their / our:8.1f}", flush=True)
-
-
-def scan(file: bytes) -> ScannedFile:
-    scanner = HeadScanner()
-    scanner.feed(file)
-    return scanner.finish()
-
-
-def encode(content: ScannedFile) -> bytes:
-    return dicom_json.encode(content.dataset, content.character_sets, content.is_little_endian)
 
 
 def read(file: bytes) -> pydicom.Dataset:

@@ -77,7 +77,7 @@ async def measure_all(storage: Storage) -> None:
         for file in files[:50]:
             found = await retrieve.find(storage, DEFAULT, study, series, Uids.of(file).instance)
             assert found.row
-            index = await stored_frames.frame_index(storage, found.row)
+            index = stored_frames.frame_index(found.row)
             async for _ in stored_frames.read_frame(storage, found.row, index, 1):
                 pass
 

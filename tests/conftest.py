@@ -62,3 +62,19 @@ async def proxy(azurite: Azurite) -> AsyncIterator[StorageProxy]:
     """Counts, logs and disturbs what goes to the emulator."""
     async with running_proxy(azurite.connection_string) as running:
         yield running
+
+
+@pytest.fixture
+async def behind(proxy: StorageProxy) -> AsyncIterator[Storage]:
+    """A connection through the proxy."""
+    opened = await Storage.open(StorageAccount.from_environment({"AzureWebJobsStorage": proxy.connection_string}))
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def other_host(account: StorageAccount) -> AsyncIterator[Storage]:
+    """A second connection that shares nothing in memory with the first."""
+    opened = await Storage.open(account)
+    yield opened
+    await opened.close()

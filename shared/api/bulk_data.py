@@ -9,6 +9,7 @@ from fastapi import Response
 from shared.api.requests import accept, accept_query, identifiers
 from shared.dicom import tags
 from shared.dicom.bulk_data import BulkValue, Path, path_text
+from shared.dicom.head import EXPLICIT_VR_LITTLE_ENDIAN
 from shared.errors import NotAcceptable
 from shared.services import bulk_data, frames, partitions, retrieve
 from shared.services.races import steadily
@@ -23,9 +24,6 @@ from shared.web.negotiation import negotiate
 from shared.web.representations import Choice
 from shared.web.responses import primed, ranged, streamed
 from shared.web.routing import Call, endpoint
-
-# What the bytes of a value that is not compressed are like, whatever the file is like (CL-6).
-_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 
 
 @endpoint("retrieve", Action.READ)
@@ -49,7 +47,7 @@ async def get_bulk_data(call: Call) -> Response:
 async def _value(
     account: Storage, call: Call, found: Resource, row: InstanceRow, path: Path, value: BulkValue
 ) -> Response:
-    syntax = row.layout.transfer_syntax if value.is_encapsulated else _LITTLE_ENDIAN
+    syntax = row.layout.transfer_syntax if value.is_encapsulated else EXPLICIT_VR_LITTLE_ENDIAN
     choice = await _choice(account, call, row, path, value, syntax)
     payload = f"multipart-{choice.media_type}" if choice.multipart else choice.media_type
     headers = {"ETag": f'"{row.version}-{payload.replace("/", "-")}"', "Vary": "Accept"}
@@ -96,7 +94,7 @@ async def _payloads(
     if not value.is_encapsulated:
         yield bulk_data.read_value(account, row, value, 0, value.length)
     elif path == (tags.PIXEL_DATA,) and row.frames and row.layout.transfer_syntax not in representations.VIDEO:
-        index = await frames.frame_index(account, row)
+        index = frames.frame_index(row)
         async for _, chunks in frames.read_frames(account, row, index, range(1, index.count + 1)):
             yield chunks
     else:

@@ -50,7 +50,7 @@ async def _image(
         row = await representative(account, await retrieve.find(account, partition, study, series, instance))
         if row.layout.transfer_syntax in representations.VIDEO:
             raise NotAcceptable(NOT_RENDERED)
-        index = await frames.frame_index(account, row)
+        index = frames.frame_index(row)
         frame = named_frame or default_frame(index.count)
         frames.check(index, [frame])
         headers = {"ETag": etag(row, frame, rendition, media_type)} | _CACHING

@@ -100,11 +100,15 @@ async def _files_to_send(
     """
     if choices[0].target is None:
         return choices[0], retrieve.rows(account, found, metadata=False)
-    rows = [row async for row in retrieve.rows(account, found, metadata=True)]
+    rows = [row async for row in retrieve.rows(account, found, metadata=False)]
+    described: list[InstanceRow] = []
     for choice in ranked(choices, *{row.layout.transfer_syntax for row in rows}):
-        others = [row for row in rows if not choice.fits(row.layout.transfer_syntax)]
-        if await _can_transcode(account, others, choice.transfer_syntax):
+        if all(choice.fits(row.layout.transfer_syntax) for row in rows):
             return choice, _iterate(rows)
+        described = described or [row async for row in retrieve.rows(account, found, metadata=True)]
+        others = [row for row in described if not choice.fits(row.layout.transfer_syntax)]
+        if await _can_transcode(account, others, choice.transfer_syntax):
+            return choice, _iterate(described)
     raise NotAcceptable(_NOT_TRANSCODED)
 
 
@@ -162,7 +166,7 @@ async def _frames(
             "The request accept header is only supported for single frame retrieval. "
             "For multiple frames, use a multipart accept header."
         )
-    index = await frames.frame_index(account, row)
+    index = frames.frame_index(row)
     frames.check(index, numbers)
     media_type = choice.content_type(stored)
     # Updates never touch the pixels: the entity tag is that of the stored file.

@@ -136,15 +136,6 @@ def insert_uris(metadata: bytes, values: Iterable[tuple[Path, BulkValue]], base:
     return dicom_json.join(lines)
 
 
-def little_endian(data: bytes, width: int) -> bytes:
-    """The numbers of `width` bytes turned round; what is left at the end stays as it is."""
-    end = len(data) // width * width
-    turned = bytearray(data)
-    for position in range(width):
-        turned[position:end:width] = data[width - 1 - position : end : width]
-    return bytes(turned)
-
-
 def _element(path: Path, value: BulkValue, base: str) -> dict[str, str]:
     return {"vr": value.vr, "BulkDataURI": base + path_text(path)} if value.length else {"vr": value.vr}
 

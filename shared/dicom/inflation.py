@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
-from shared.dicom.file_meta import end_of_file_meta, patch_file_meta
+from shared.dicom.file_meta import end_of_file_meta
 from shared.errors import InvalidDicom
 
-_PIECE: Final = 256 << 10
-_EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
+_PIECE: Final = 256 << 10  # bytes inflated at a time, whatever the ratio
 
 
-async def inflated(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same file in explicit VR little endian. Raises InvalidDicom when it cannot be inflated or is incomplete."""
+async def inflated(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """The file with its data set inflated: first all that precedes the data set, as it is, then the data set in pieces.
+
+    Raises InvalidDicom when it cannot be inflated or is incomplete.
+    """
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     start: bytearray | None = bytearray()
     async for chunk in chunks:
@@ -23,7 +25,7 @@ async def inflated(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             end = end_of_file_meta(start, is_deflated=True)
             if end is None:
                 continue
-            yield patch_file_meta(bytes(start[:end]), _EXPLICIT_VR_LITTLE_ENDIAN)
+            yield bytes(start[:end])
             chunk, start = bytes(start[end:]), None
         try:
             while not inflater.eof and (piece := inflater.decompress(chunk, _PIECE)):

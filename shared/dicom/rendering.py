@@ -21,11 +21,15 @@ from shared.dicom.color import palette_colors, rgb
 from shared.dicom.file_meta import end_of_file_meta
 from shared.dicom.functional_groups import attributes_of_frame
 from shared.dicom.grayscale import Window, shades
-from shared.dicom.head import DEFLATED, EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN
+from shared.dicom.head import (
+    DEFLATED,
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+)
 from shared.dicom.image_pixel import ImagePixel
 from shared.dicom.pixels import decode
 from shared.dicom.point_operation import extremes
-from shared.dicom.transcoding import EXPLICIT_VR_LITTLE_ENDIAN
 from shared.dicom.viewport import Placement, Viewport, pixel_aspect, place
 from shared.errors import NotAcceptable, ServiceError
 

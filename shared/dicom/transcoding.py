@@ -19,14 +19,19 @@ from shared.dicom.element import ScannedFile
 from shared.dicom.element_codec import ElementEncoding
 from shared.dicom.element_list import replace as replace_elements
 from shared.dicom.file_meta import end_of_file_meta, patch_file_meta
-from shared.dicom.head import EXPLICIT_VR_BIG_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN, HeadScanner
+from shared.dicom.head import (
+    DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
+    EXPLICIT_VR_BIG_ENDIAN,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    HeadScanner,
+)
 from shared.dicom.image_pixel import ImagePixel, is_description
 from shared.dicom.reencoding import reencode
 
-EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
-DEFLATED: Final = "1.2.840.10008.1.2.1.99"
-
-_NATIVE: Final = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN, DEFLATED})
+_NATIVE: Final = frozenset(
+    {IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN}
+)
 SOURCES: Final = _NATIVE | pixels.DECODERS.keys()
 TARGETS: Final = frozenset({IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN}) | pixels.ENCODERS.keys()
 
@@ -106,7 +111,7 @@ def transcode_frame(frame: bytes, image: ImagePixel, source: str, target: str) -
 
     Raises exceptions of all kinds when a codec fails.
     """
-    if source in (EXPLICIT_VR_BIG_ENDIAN, DEFLATED):
+    if source in (EXPLICIT_VR_BIG_ENDIAN, DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN):
         source = EXPLICIT_VR_LITTLE_ENDIAN
     keep = target in _UNUSED_BITS_STAY
     array, decoded = pixels.decode(frame, image, source, keep_unused_bits=keep)

@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
 from shared.dicom import dicom_json, tags
-from shared.dicom.bulk_data import BulkValue, Path, little_endian, parse_path, unpack
+from shared.dicom.bulk_data import BulkValue, Path, parse_path, unpack
 from shared.dicom.fragments import FragmentReader
 from shared.dicom.head import EXPLICIT_VR_BIG_ENDIAN
+from shared.dicom.reencoding import swapped
 from shared.errors import NotFound
 from shared.services.metadata import bulk_data_of, latest_metadata
 from shared.services.stored_file import read_stored
@@ -78,5 +79,5 @@ async def _turned(chunks: AsyncGenerator[bytes], width: int) -> AsyncGenerator[b
             data = rest + chunk
             whole = len(data) // width * width
             rest = data[whole:]
-            yield little_endian(data[:whole], width)
+            yield swapped(data[:whole], width)
     yield rest

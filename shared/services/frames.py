@@ -34,7 +34,7 @@ def parse_frames(text: str) -> list[int]:
     return numbers
 
 
-async def frame_index(storage: Storage, row: InstanceRow) -> FrameIndex:
+def frame_index(row: InstanceRow) -> FrameIndex:
     """Where the frames of an instance lie. Raises NotFound when it has none (WADO-63)."""
     if not row.frames:
         raise NotFound("The specified frame cannot be found.")

@@ -8,9 +8,8 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from shared.dicom.frames import FrameIndex
-from shared.dicom.head import DEFLATED, EXPLICIT_VR_BIG_ENDIAN
+from shared.dicom.head import DEFLATED, EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN
 from shared.dicom.rendering import MediaType, Rendition, draw
-from shared.dicom.transcoding import EXPLICIT_VR_LITTLE_ENDIAN
 from shared.errors import NotAcceptable, NotFound, ServiceError
 from shared.services import codecs, retrieve
 from shared.services.frames import read_frame

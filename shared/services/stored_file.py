@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from shared.dicom.change_set import Changes, patch_file, patch_head, patches_head_only
-from shared.dicom.file_meta import end_of_file_meta
 from shared.dicom.head import DEFLATED
+from shared.dicom.inflation import inflated
 from shared.services.races import StudyChanged
 from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
 from shared.storage.wire import BlobNotFound
-
-_INFLATED_PIECE = 256 * 1024
 
 
 async def read_file(storage: Storage, row: InstanceRow, changes: Changes) -> AsyncGenerator[bytes]:
@@ -86,7 +83,7 @@ async def read_stored(storage: Storage, row: InstanceRow, first: int, end: int |
     length = None if end is None else end - first
     stored = storage.wire.read_blob(row.blob) if deflated else storage.wire.read_blob(row.blob, first, length)
     try:
-        async for chunk in _inflated(stored, first, end) if deflated else stored:
+        async for chunk in _cut(inflated(stored), first, end) if deflated else stored:
             yield chunk
     except BlobNotFound as error:
         raise StudyChanged(f"The file of the instance {row.sop_instance} cannot be read.") from error
@@ -94,21 +91,12 @@ async def read_stored(storage: Storage, row: InstanceRow, first: int, end: int |
         await stored.aclose()
 
 
-async def _inflated(stored: AsyncIterator[bytes], first: int, end: int | None) -> AsyncIterator[bytes]:
-    """A deflated file has to be read from its beginning."""
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+async def _cut(chunks: AsyncIterator[bytes], first: int, end: int | None) -> AsyncIterator[bytes]:
+    """The bytes [first, end) of all, without `end` all from `first`."""
     position = 0
-    start = b""
-    async for chunk in stored:
-        if not position:
-            start += chunk
-            if (position := end_of_file_meta(start, is_deflated=True) or 0) == 0:
-                continue
-            chunk = start[position:]
-        while (end is None or position < end) and (piece := inflater.decompress(chunk, _INFLATED_PIECE)):
-            if wanted := piece[max(first - position, 0) : None if end is None else end - position]:
-                yield wanted
-            position += len(piece)
-            chunk = inflater.unconsumed_tail
+    async for chunk in chunks:
+        if wanted := chunk[max(first - position, 0) : None if end is None else end - position]:
+            yield wanted
+        position += len(chunk)
         if end is not None and position >= end:
             return

@@ -16,13 +16,14 @@ from shared.dicom import dicom_json, encapsulation, transcoding
 from shared.dicom.change_set import Changes
 from shared.dicom.element import PixelData
 from shared.dicom.element_codec import ElementEncoding
+from shared.dicom.file_meta import patch_file_meta
 from shared.dicom.frames import FrameIndex
-from shared.dicom.head import EXPLICIT_VR_BIG_ENDIAN
+from shared.dicom.head import DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_BIG_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN
 from shared.dicom.image_pixel import ImagePixel, is_description
 from shared.dicom.inflation import inflated
 from shared.dicom.reencoding import swapped, width_of_pixels
 from shared.dicom.tags import PIXEL_DATA
-from shared.dicom.transcoding import DEFLATED, EXPLICIT_VR_LITTLE_ENDIAN, Head, is_native
+from shared.dicom.transcoding import Head, is_native
 from shared.errors import InvalidDicom, NotAcceptable, NotFound
 from shared.services import codecs, pixel_stream
 from shared.services.byte_stream import ByteStream, EndOfStream
@@ -67,7 +68,7 @@ async def transcoded_file(storage: Storage, row: InstanceRow, changes: Changes, 
     source = row.layout.transfer_syntax
     if not transcoding.knows(source, target):
         raise NotTranscodable
-    if source == DEFLATED:
+    if source == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
         source = EXPLICIT_VR_LITTLE_ENDIAN
     async with _failing_as_not_transcodable(), aclosing(_stored(storage, row, changes)) as chunks:
         stream = ByteStream(chunks)
@@ -88,9 +89,14 @@ async def transcoded_frame(storage: Storage, row: InstanceRow, index: FrameIndex
 
     Native frames are little endian. `row` has been read with its metadata. Raises NotTranscodable.
     """
+    return await _transcoded_frame(storage, row, await _described(storage, row), index, number, target)
+
+
+async def _transcoded_frame(
+    storage: Storage, row: InstanceRow, image: ImagePixel | None, index: FrameIndex, number: int, target: str
+) -> bytes:
     source = row.layout.transfer_syntax
     async with _failing_as_not_transcodable():
-        image = await _described(storage, row)
         if not transcoding.can_transcode(source, target, image):
             raise NotTranscodable
         if source == EXPLICIT_VR_BIG_ENDIAN and source != target:
@@ -106,10 +112,11 @@ async def transcoded_frame(storage: Storage, row: InstanceRow, index: FrameIndex
 async def transcoded_frames(
     storage: Storage, row: InstanceRow, index: FrameIndex, numbers: Sequence[int], target: str
 ) -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
-    """Several frames, the next ones being transcoded while one is sent."""
+    """Several frames, as `transcoded_frame` gives them, the next ones being transcoded while one is sent."""
+    image = await _described(storage, row)
 
     async def whole(number: int) -> AsyncIterator[bytes]:
-        yield await transcoded_frame(storage, row, index, number, target)
+        yield await _transcoded_frame(storage, row, image, index, number, target)
 
     async def frames() -> AsyncIterator[tuple[int, AsyncIterator[bytes]]]:
         for number in numbers:
@@ -161,7 +168,10 @@ async def _read(storage: Storage, row: InstanceRow, offset: int, length: int) ->
 async def _stored(storage: Storage, row: InstanceRow, changes: Changes) -> AsyncGenerator[bytes]:
     """The file with the changes of its study, and inflated."""
     async with aclosing(read_file(storage, row, changes)) as chunks:
-        async for chunk in inflated(chunks) if row.layout.transfer_syntax == DEFLATED else chunks:
+        if row.layout.transfer_syntax == DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN:
+            chunks = inflated(chunks)
+            yield patch_file_meta(await anext(chunks), EXPLICIT_VR_LITTLE_ENDIAN)
+        async for chunk in chunks:
             yield chunk
 
 
@@ -200,7 +210,7 @@ async def _frames(
     fragments_per_frame = None
     if count > 1:
         try:
-            index = await frame_index(storage, row)
+            index = frame_index(row)
         except NotFound:
             pass
         else:

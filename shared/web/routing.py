@@ -50,7 +50,6 @@ class Call:
     """
 
     request: Request
-    id: str
     partition: str
     base_url: str
     service_url: str
@@ -170,9 +169,11 @@ async def _respond(
     service_url = f"{request.url.scheme}://{request.url.netloc}/{version}"
     partition = request.path_params.get("partition")
     base_url = f"{service_url}/partitions/{partition}" if partition else service_url
-    call = Call(request, request_id, partition or DEFAULT_PARTITION, base_url, service_url, durable=durable)
+    call = Call(request, partition or DEFAULT_PARTITION, base_url, service_url, durable=durable)
     try:
-        call = replace(call, caller=await _admitted(call, resource, endpoint))
+        if endpoint.action:
+            call = replace(call, caller=await _gate.caller(call.header("authorization")))
+            _authorize(call, resource, endpoint.action)
         response = await endpoint.handle(call)
     except ClientDisconnect:
         response = problem(HTTPStatus.BAD_REQUEST, "The client closed the connection before the request was complete.")
@@ -183,17 +184,13 @@ async def _respond(
     return response
 
 
-async def _admitted(call: Call, resource: _Resource, endpoint: Endpoint) -> Caller:
-    """Who calls; raises Unauthenticated or Forbidden before anything else is looked at (AUTH-20)."""
-    if endpoint.action is None:
-        return ANYBODY
-    caller = await _gate.caller(call.header("authorization"))
+def _authorize(call: Call, resource: _Resource, action: Action) -> None:
+    """Raises Forbidden or BadRequest before anything else is looked at (AUTH-20, HDR-6)."""
     if headers := audit.custom_headers(call.request):
         call.audit["headers"] = headers
-    caller.may(endpoint.action)
+    call.caller.may(action)
     if resource.partitioned:
-        caller.may_use(call.partition)
-    return caller
+        call.caller.may_use(call.partition)
 
 
 def _without_endpoint(request: Request, endpoints: Endpoints) -> Response:

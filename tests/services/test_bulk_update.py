@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import pytest
 from pydicom.uid import generate_uid
@@ -15,7 +14,6 @@ from shared.services.bulk_update import LOCK, StudyUpdate
 from shared.services.operations import UpdateActive
 from shared.services.study_check import check_study
 from shared.storage import keys
-from shared.storage.account import StorageAccount
 from shared.storage.operations import CANCELED, FAILED, SUCCEEDED
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
@@ -25,22 +23,6 @@ from tests.support.services import store_files
 from tests.support.storage_proxy import StorageProxy
 
 CHANGES = {"00100020": {"vr": "LO", "Value": ["changed"]}, "00081030": {"vr": "LO"}}
-
-
-@pytest.fixture
-async def other_host(account: StorageAccount) -> AsyncIterator[Storage]:
-    """A second connection that shares nothing in memory with the first."""
-    opened = await Storage.open(account)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def behind(proxy: StorageProxy) -> AsyncIterator[Storage]:
-    """A connection through the proxy."""
-    opened = await Storage.open(StorageAccount.from_environment({"AzureWebJobsStorage": proxy.connection_string}))
-    yield opened
-    await opened.close()
 
 
 async def actions(storage: Storage, study: str) -> Counter[str]:
@@ -58,10 +40,7 @@ async def test_faults_of_the_storage(storage: Storage, behind: Storage, proxy: S
         await store_files(storage, [builders.instance(study, rows=0) for _ in range(2)])
         update = StudyUpdate(uuid.uuid4().hex, 0, DEFAULT, study, CHANGES)
         proxy.reset()
-        if fault == "lost":
-            proxy.lose_answer(number)
-        else:
-            proxy.answer(number, int(fault))
+        proxy.disturb(number, fault)
         try:
             updated = await bulk_update.update_study(behind, update)
         except (StorageError, ExceptionGroup):

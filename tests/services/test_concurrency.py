@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import pytest
 from pydicom.uid import generate_uid
@@ -19,7 +18,6 @@ from shared.services.receive import Received, receive, write_blob
 from shared.services.search import search
 from shared.services.store import ALREADY_EXISTS
 from shared.storage import keys
-from shared.storage.account import StorageAccount
 from shared.storage.change_feed import CREATE, Change
 from shared.storage.intents import STORE, Intent, new_request_id
 from shared.storage.partitions import DEFAULT
@@ -27,14 +25,6 @@ from shared.storage.storage import Storage
 from shared.storage.wire import BlobNotFound
 from tests import builders
 from tests.support.services import chunks, store_files
-
-
-@pytest.fixture
-async def other_host(account: StorageAccount) -> AsyncIterator[Storage]:
-    """A second connection that shares nothing in memory with the first."""
-    opened = await Storage.open(account)
-    yield opened
-    await opened.close()
 
 
 def change(study: str, number: int) -> Change:

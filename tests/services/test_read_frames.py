@@ -27,7 +27,7 @@ async def stored(storage: Storage, file: bytes) -> InstanceRow:
 
 
 async def read(storage: Storage, row: InstanceRow, numbers: list[int]) -> list[bytes]:
-    index = await frames.frame_index(storage, row)
+    index = frames.frame_index(row)
     found = []
     async for number, chunks in frames.read_frames(storage, row, index, numbers):
         assert number == numbers[len(found)]

@@ -34,7 +34,7 @@ async def test_costs_of_a_frame(storage: Storage) -> None:
     with counted(storage) as spent:
         resource = await retrieve.find(storage, DEFAULT, uids.study, uids.series, uids.instance)
         row = await representative(storage, resource)
-        index = await frame_index(storage, row)
+        index = frame_index(row)
         assert await rendered_frame(storage, row, index, 30, SMALL, "image/jpeg")
     assert spent.transactions == 4
     assert spent.bytes_received < 30_000
@@ -55,7 +55,7 @@ async def test_large_instances(storage: Storage, monkeypatch: pytest.MonkeyPatch
     """WADO-74, D-25: of a large file, what is before the pixels and one frame must be of bearable size, not the whole."""
     resource = await found(storage, builders.instance(rows=40, columns=40, frames=10))
     assert resource.row
-    index = await frame_index(storage, resource.row)
+    index = frame_index(resource.row)
     monkeypatch.setattr(rendered, "MAX_BYTES", 2000)
     assert resource.row.length > rendered.MAX_BYTES
     assert await rendered_frame(storage, resource.row, index, 10, SMALL, "image/jpeg")
@@ -69,7 +69,7 @@ async def test_instance_that_goes(storage: Storage) -> None:
     """A reader whose file is deleted under his hands looks again."""
     resource = await found(storage, builders.instance())
     assert resource.row
-    index = await frame_index(storage, resource.row)
+    index = frame_index(resource.row)
     await storage.wire.delete_blob(resource.row.blob)
     with pytest.raises(StudyChanged):
         await rendered_frame(storage, resource.row, index, 1, SMALL, "image/jpeg")

@@ -203,7 +203,7 @@ async def test_frames(storage: Storage, name: str) -> None:
     """WADO-57: native little endian bytes, or one code stream, without padding."""
     file = with_fresh_uids(corpus_files()[name].read_bytes())
     row = await stored(storage, file)
-    index = await frame_index(storage, row)
+    index = frame_index(row)
     expected = pydicom.dcmread(BytesIO(file)).pixel_array
     expected = expected if index.count > 1 else expected[np.newaxis]
     for number in {1, index.count}:
@@ -222,7 +222,7 @@ async def test_frames_within_words_of_big_endian(storage: Storage) -> None:
     content.PixelData = words.tobytes()
     content["PixelData"].VR = "OW"
     row = await stored(storage, builders.part10(content, builders.EXPLICIT_BIG))
-    index = await frame_index(storage, row)
+    index = frame_index(row)
     frames = [
         await transcode.transcoded_frame(storage, row, index, number, EXPLICIT_VR_LITTLE_ENDIAN) for number in (1, 2, 3)
     ]
@@ -268,7 +268,7 @@ async def test_damaged_code_streams(storage: Storage, name: str, damage: str) ->
         with pytest.raises(NotAcceptable, match="The specified transcoding is not supported"):
             await anext(aiter(transcode.transcoded_file(storage, row, {}, target)))
     with pytest.raises(NotAcceptable, match="The specified transcoding is not supported"):
-        await transcode.transcoded_frame(storage, row, await frame_index(storage, row), 1, EXPLICIT_VR_LITTLE_ENDIAN)
+        await transcode.transcoded_frame(storage, row, frame_index(row), 1, EXPLICIT_VR_LITTLE_ENDIAN)
     intact = await stored(storage, builders.instance(rows=32, columns=32))
     assert await transcoded(storage, intact, JPEG_2000_LOSSLESS)
 
@@ -330,7 +330,7 @@ async def test_deflated_files_are_inflated(storage: Storage) -> None:
     row = await stored(storage, builders.instance(rows=32, columns=32, transfer_syntax=builders.DEFLATED))
     file = await transcoded(storage, row, EXPLICIT_VR_LITTLE_ENDIAN)
     assert pydicom.dcmread(BytesIO(file)).PixelData == builders.frame_pixels(1, 1024)
-    index = await frame_index(storage, row)
+    index = frame_index(row)
     assert await transcode.transcoded_frame(storage, row, index, 1, EXPLICIT_VR_LITTLE_ENDIAN) == file[-1024:]
     stream = await transcode.transcoded_frame(storage, row, index, 1, JPEG_2000_LOSSLESS)
     assert stream.startswith(b"\xff\x4f\xff\x51")

@@ -103,6 +103,13 @@ class StorageProxy:
         """Calls the hook when the storage has answered the request with this number, before the client sees it."""
         self._after[number] = hook
 
+    def disturb(self, number: int, fault: str | int) -> None:
+        """The request with this number loses its answer ("lost"), or is answered with this status."""
+        if fault == "lost":
+            self.lose_answer(number)
+        else:
+            self.answer(number, int(fault))
+
     def lose_answer(self, number: int) -> None:
         """The storage does what the request with this number asks, but the client's connection breaks."""
         self._after[number] = _cut

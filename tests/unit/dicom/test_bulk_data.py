@@ -10,7 +10,6 @@ from pydicom.dataset import Dataset
 from shared.dicom.bulk_data import (
     BulkValue,
     insert_uris,
-    little_endian,
     locate,
     pack,
     parse_path,
@@ -132,11 +131,6 @@ def test_width_of_numbers(vr: str, width: int) -> None:
     """PS3.5 7.3."""
     assert BulkValue(vr, 0, 8, is_big_endian=True).swapped_width == width
     assert BulkValue(vr, 0, 8).swapped_width == 1
-
-
-def test_little_endian() -> None:
-    assert little_endian(b"\1\2\3\4\5\6\7\x08\x09", 4) == b"\4\3\2\1\x08\7\6\5\x09"
-    assert little_endian(b"\1", 2) == b"\1"
 
 
 @pytest.mark.parametrize("text", ["00420011", "54000100/0/54001010", "00081140/999999999/00081140/12/7FE00010"])

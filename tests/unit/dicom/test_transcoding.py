@@ -160,6 +160,8 @@ def test_icons_that_are_compressed_have_no_place_in_implicit_vr() -> None:
 def test_swapped() -> None:
     assert swapped(b"abcdefg", 2) == b"badcfeg"
     assert swapped(b"abcdefgh", 4) == b"dcbahgfe"
+    assert swapped(b"abcdefghi", 4) == b"dcbahgfei"
+    assert swapped(b"a", 2) == b"a"
     assert swapped(b"abc", 1) == b"abc"
 
 
