@@ -90,12 +90,11 @@ def get(server: Server, path: str, accept: str) -> int:
     return sum(map(len, response.iter_content(1 << 18)))
 
 
-def instances(study: str, count: int, side: int = 512) -> list[bytes]:
-    """Files of half a MiB, of one series."""
-    series = generate_uid()
-    return [
-        builders.instance(study, series, rows=side, columns=2 * side, InstanceNumber=n) for n in range(1, count + 1)
-    ]
+def instances(study: str, count: int, series: str | None = None, first: int = 1) -> list[bytes]:
+    """Files of half a MiB, of one series; `first` is the InstanceNumber of the first."""
+    series = series or generate_uid()
+    numbers = range(first, first + count)
+    return [builders.instance(study, series, rows=512, columns=1024, InstanceNumber=number) for number in numbers]
 
 
 def main() -> None:
@@ -120,7 +119,7 @@ def compare(comparison: Comparison, servers: Sequence[Server]) -> None:
         for start in range(0, STUDY_FILES, 10):
             store(server, files[start : start + 10])
     series = generate_uid()
-    for start in range(0, MANY_FILES, 10):
+    for start in range(1, MANY_FILES + 1, 10):
         batch = instances(many, 10, series, start)
         for server in servers:
             store(server, batch)

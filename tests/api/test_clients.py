@@ -8,6 +8,7 @@ from io import BytesIO
 import pydicom
 import pytest
 from dicomweb_client.api import DICOMwebClient
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from requests.exceptions import HTTPError
@@ -71,6 +72,35 @@ def test_dicomweb_client_round_trip(client: DICOMwebClient) -> None:
     client.delete_study(study)
     with pytest.raises(HTTPError, match="404"):
         client.retrieve_study_metadata(study)
+
+
+def test_dicomweb_client_iterates(client: DICOMwebClient) -> None:
+    """One by one, without holding the whole answer; and deletes a series."""
+    study, series, other = generate_uid(), generate_uid(), generate_uid()
+    files = [builders.instance(study, series, InstanceNumber=n, frames=3, rows=8, columns=8) for n in (1, 2)]
+    apart = builders.instance(study, other, SeriesNumber=2)
+    client.store_instances([read(file) for file in (*files, apart)])
+    assert [saved(each) for each in client.iter_series(study, series)] == [saved(read(file)) for file in files]
+    assert len(list(client.iter_study(study))) == 3
+    frames = client.iter_instance_frames(study, series, Uids.of(files[0]).instance, [3, 1])
+    assert list(frames) == [builders.frame_pixels(3, 64), builders.frame_pixels(1, 64)]
+    client.delete_series(study, series)
+    assert [saved(each) for each in client.iter_study(study)] == [saved(read(apart))]
+
+
+def test_dicomweb_client_renders(client: DICOMwebClient) -> None:
+    """WADO-6, WADO-7, D-29: an instance, a frame of it and a series, as the client asks for them."""
+    file = builders.instance(rows=64, columns=64, frames=2)
+    uids = Uids.of(file)
+    client.store_instances([read(file)])
+    path = (uids.study, uids.series, uids.instance)
+    parameters = {"quality": 90, "viewport": "32,32"}
+    for image, size in (
+        (client.retrieve_instance_rendered(*path, media_types=("image/png",)), 64),
+        (client.retrieve_instance_frames_rendered(*path, [2], ("image/jpeg",), parameters), 32),
+        (client.retrieve_series_rendered(uids.study, uids.series, ("image/jpeg",)), 64),
+    ):
+        assert Image.open(BytesIO(image)).size == (size, size)
 
 
 def test_dicomweb_client_sees_what_failed(client: DICOMwebClient) -> None:
