@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+import subprocess
 import zlib
+from pathlib import Path
 
 import pytest
 from pydicom.uid import (
@@ -20,6 +23,7 @@ from shared.dicom.element_list import split
 from shared.dicom.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, end_of_file_meta
 from shared.dicom.tags import ITEM, SEQUENCE_DELIMITATION, SPECIFIC_CHARACTER_SET
 from shared.errors import InvalidDicom
+from tests import builders
 from tests.patching import (
     CHARACTER_SETS,
     IMPLEMENTATION,
@@ -422,6 +426,60 @@ class TestEncoding:
         file = raw_file(element(0x00080005, "CS", b"ISO_IR 100"), text, element(0x00420014, "LO", b""))
         with pytest.raises(InvalidDicom):
             patch(file[:-5], GLOBAL, layout=HeadLayout.of(scan(file)))
+
+
+def deep(levels: int) -> bytes:
+    """A document without pixels whose text stands this many sequences deep, and behind the head (as in SR and RT)."""
+    content = builders.item(TextValue="Schädel", ValueType="TEXT")
+    for _ in range(levels):
+        content = builders.item(ContentSequence=[content, builders.item(TextValue="plain")], ValueType="CONTAINER")
+    structure = builders.item(ROIName="Brüst", ROINumber=1)
+    return builders.instance(
+        rows=0,
+        SpecificCharacterSet="ISO_IR 100",
+        ContentSequence=[content],
+        StructureSetROISequence=[structure],
+    )
+
+
+class TestOtherReaders:
+    """What dcmtk says of the structure of patched files."""
+
+    @pytest.mark.skipif(shutil.which("dcmdump") is None, reason="dcmtk is not installed")
+    @pytest.mark.parametrize("changes", [PLAIN, GLOBAL], ids=["plain", "global"])
+    def test_dcmdump_has_nothing_to_complain_of(self, changes: Changes, tmp_path: Path) -> None:
+        files = [
+            build("ISO_IR 100", "Müller", syntax, length)
+            for syntax in TRANSFER_SYNTAXES.values()
+            for length in (False, True)
+        ]
+        files += [deep(20), builders.instance(frames=3, transfer_syntax=builders.RLE)]
+        for number, file in enumerate(files):
+            (tmp_path / f"{number}.dcm").write_bytes(patch(file, changes))
+        names = [str(path) for path in sorted(tmp_path.iterdir())]
+        dumped = subprocess.run(["dcmdump", "-q", *names], capture_output=True, check=False)
+        assert (dumped.returncode, dumped.stderr) == (0, b"")
+        assert dumped.stdout.count(b"(0010,0010) PN [") == len(files)
+
+    def test_text_in_deep_sequences_behind_the_head(self) -> None:
+        file = deep(30)
+        before, after = read(file), read(patch(file, GLOBAL, (5,)))
+        assert differences(before, after, {*tags(GLOBAL), SPECIFIC_CHARACTER_SET}) == []
+        assert "Schädel" in str(after)
+        assert "Brüst" in str(after)
+
+    @pytest.mark.parametrize("transfer_syntax", TRANSFER_SYNTAXES.values(), ids=TRANSFER_SYNTAXES)
+    def test_longest_values(self, transfer_syntax: UID) -> None:
+        """UPD-53: 10,240 characters of LT, in one byte each and in more."""
+        for text in ("a" * 10_239, "é" * 10_240, "Ω" * 10_240):
+            changes: Changes = {
+                "00104000": {"vr": "LT", "Value": [text]},
+                "00102180": {"vr": "SH", "Value": ["x" * 16]},
+            }
+            file = build("ISO_IR 100", "Müller", transfer_syntax)
+            before, after = read(file), read(patch(file, changes))
+            assert after.PatientComments == text
+            assert differences(before, after, {*tags(changes), SPECIFIC_CHARACTER_SET}) == []
 
 
 class TestMetadata:
