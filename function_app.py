@@ -3,9 +3,10 @@
 import azure.durable_functions as df
 
 from shared.api import routes
-from shared.jobs import bulk_update, upkeep
+from shared.jobs import bulk_update, reindex, upkeep
 
 app = df.DFApp()
 app.register_functions(routes.blueprint)
 app.register_functions(bulk_update.blueprint)
+app.register_functions(reindex.blueprint)
 app.register_functions(upkeep.blueprint)

@@ -7,14 +7,16 @@ import orjson
 from fastapi import Response
 
 from shared.api.operations import href, poll
+from shared.api.requests import read_body
 from shared.dicom import tags
-from shared.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
+from shared.errors import BadRequest, UnsupportedMediaType
 from shared.services import operations, partitions
-from shared.services.operations import UpdateActive, orchestration_status
+from shared.services.operations import OperationActive, orchestration_status
 from shared.services.service import storage
 from shared.services.update_preview import StudyPreview, preview
 from shared.services.update_request import InvalidChanges, UpdateRequest, parse
 from shared.settings import Action
+from shared.storage.operations import UPDATE
 from shared.web.data_sets import data_set, failed_attributes
 from shared.web.problems import problem
 from shared.web.routing import Call, endpoint
@@ -30,13 +32,9 @@ async def post_bulk_update(call: Call) -> Response:
     content_type = call.header("content-type")
     if content_type and content_type.split(";")[0].strip().lower() != "application/json":
         raise UnsupportedMediaType(f"The specified content type '{content_type}' is not supported.")
-    body = bytearray()
-    async for chunk in call.request.stream():
-        body += chunk
-        if len(body) > MOST_BODY_BYTES:
-            raise PayloadTooLarge(f"The request exceeded the allowed limit of {MOST_BODY_BYTES} bytes.")
+    body = await read_body(call, MOST_BODY_BYTES)
     try:
-        update = parse(bytes(body))
+        update = parse(body)
     except InvalidChanges as error:
         return _rejected(error.comments)
     call.audit["studies"] = update.studies
@@ -53,8 +51,8 @@ async def post_bulk_update(call: Call) -> Response:
         await client.start_new(ORCHESTRATOR, operation_id, task)
 
     try:
-        operation_id = await operations.start_update(account, orchestration_status(client), start)
-    except UpdateActive as error:
+        operation_id = await operations.start(account, UPDATE, orchestration_status(client), start)
+    except OperationActive as error:
         response = problem(HTTPStatus.CONFLICT, error.detail)
         response.headers["Location"] = href(call, error.operation_id)
         return response

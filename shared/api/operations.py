@@ -13,7 +13,7 @@ from shared.services import operations
 from shared.services.operations import orchestration_status
 from shared.services.service import storage
 from shared.settings import Action
-from shared.storage.operations import ENDED, OperationRow
+from shared.storage.operations import ENDED, REINDEX, OperationRow
 from shared.web.routing import Call, endpoint
 
 RETRY_AFTER_SECONDS = "1"
@@ -30,7 +30,7 @@ async def get_operation(call: Call) -> Response:
         raise BadRequest("The operation id must be a GUID.") from None
     assert call.durable is not None
     row = await operations.find(await storage(), operation_id, orchestration_status(call.durable))
-    body = orjson.dumps(_state(row))
+    body = orjson.dumps(_state(call, row))
     if row.status in ENDED:
         return Response(body, media_type="application/json")
     return Response(
@@ -47,8 +47,25 @@ def href(call: Call, operation_id: str) -> str:
     return f"{call.service_url}/operations/{operation_id}"
 
 
-def _state(row: OperationRow) -> dict[str, Any]:
-    """OPS-10 to OPS-17, UPD-35."""
+def _state(call: Call, row: OperationRow) -> dict[str, Any]:
+    """OPS-10 to OPS-17."""
+    state: dict[str, Any] = {
+        "operationId": row.id,
+        "type": row.type,
+        "createdTime": _time(row.created),
+        "lastUpdatedTime": _time(row.updated),
+        "status": row.status,
+        "percentComplete": row.percent,
+    }
+    if row.type == REINDEX:
+        state["resources"] = [f"{call.service_url}/extendedquerytags/{path}" for path in row.resources]
+    else:
+        state["results"] = _results(row)
+    return state
+
+
+def _results(row: OperationRow) -> dict[str, Any]:
+    """UPD-35."""
     results: dict[str, Any] = {
         "studyProcessed": row.results.study_processed,
         "studyUpdated": row.results.study_updated,
@@ -57,15 +74,7 @@ def _state(row: OperationRow) -> dict[str, Any]:
     }
     if row.results.errors:
         results["errors"] = row.results.errors
-    return {
-        "operationId": row.id,
-        "type": row.type,
-        "createdTime": _time(row.created),
-        "lastUpdatedTime": _time(row.updated),
-        "status": row.status,
-        "percentComplete": row.percent,
-        "results": results,
-    }
+    return results
 
 
 def _time(microseconds: int) -> str:

@@ -1,6 +1,9 @@
 """What several resources read from a request."""
 
+import re
+
 from shared.dicom.identifiers import check_uid
+from shared.errors import BadRequest, PayloadTooLarge
 from shared.web.routing import Call
 
 _NAMES = {"study": "StudyInstanceUID", "series": "SeriesInstanceUID", "instance": "SOPInstanceUID"}
@@ -23,6 +26,32 @@ def identifiers(call: Call) -> tuple[str, str | None, str | None]:
         check_uid(str(known[name]), keyword) if name in known else None for name, keyword in _NAMES.items()
     )
     return study or "", series, instance
+
+
+def page(call: Call, default: int, most: int) -> tuple[int, int]:
+    """The query parameters `offset` and `limit`, in any case; raises BadRequest (EQT-7)."""
+    given = {name.lower(): value for name, value in call.request.query_params.items()}
+    offset = _integer("Offset", given.get("offset", "0"), 0, 2**63 - 1)
+    return offset, _integer("Limit", given.get("limit", str(default)), 1, most)
+
+
+def _integer(name: str, text: str, least: int, most: int) -> int:
+    problem = f"The query parameter '{name}' is invalid."
+    if not re.fullmatch(r"-?[0-9]{1,30}", text.strip()):
+        raise BadRequest(f"{problem} The value '{text}' is not valid for {name}.")
+    if not least <= int(text) <= most:
+        raise BadRequest(f"{problem} The field {name} must be between {least} and {most}.")
+    return int(text)
+
+
+async def read_body(call: Call, most: int) -> bytes:
+    """The whole body of a request; raises PayloadTooLarge when it has more than `most` bytes."""
+    body = bytearray()
+    async for chunk in call.request.stream():
+        body += chunk
+        if len(body) > most:
+            raise PayloadTooLarge(f"The request exceeded the allowed limit of {most} bytes.")
+    return bytes(body)
 
 
 def wants_bulk_data_uris(call: Call) -> bool:

@@ -10,6 +10,7 @@ from shared.api.delete import delete_resource
 from shared.api.health import get_health
 from shared.api.operations import get_operation
 from shared.api.partitions import get_partitions
+from shared.api.query_tags import delete_tag, get_errors, get_tag, get_tags, patch_tag, post_tags
 from shared.api.rendered import get_rendered, get_thumbnail
 from shared.api.retrieve import get_frames, get_instances, get_metadata
 from shared.api.search import search_at
@@ -66,4 +67,20 @@ resource(blueprint, "partitions", "partitions", {"GET": get_partitions}, partiti
 resource(blueprint, "changefeed", "changefeed", {"GET": get_page}, partitioned=False)
 resource(blueprint, "changefeed_latest", "changefeed/latest", {"GET": get_latest}, partitioned=False)
 resource(blueprint, "operation", "operations/{operation}", {"GET": get_operation}, partitioned=False, durable=True)
+resource(
+    blueprint,
+    "query_tags",
+    "extendedquerytags",
+    {"GET": get_tags, "POST": post_tags},
+    partitioned=False,
+    durable=True,
+)
+resource(
+    blueprint,
+    "query_tag",
+    "extendedquerytags/{tag}",
+    {"GET": get_tag, "PATCH": patch_tag, "DELETE": delete_tag},
+    partitioned=False,
+)
+resource(blueprint, "query_tag_errors", "extendedquerytags/{tag}/errors", {"GET": get_errors}, partitioned=False)
 unversioned(blueprint, "health", "health/check", {"GET": get_health})

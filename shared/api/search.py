@@ -6,8 +6,8 @@ from fastapi import Response
 
 from shared.api.requests import accept, accept_query, identifiers
 from shared.dicom.searchable import Level
-from shared.services import partitions
-from shared.services.query import Query, parse
+from shared.services import partitions, query_tags
+from shared.services.query import Query, may_use_tags, parse
 from shared.services.search import search
 from shared.services.service import storage
 from shared.settings import Action
@@ -28,12 +28,16 @@ def search_at(level: Level) -> Endpoint:
         parameters = [
             (name, value) for name, value in call.request.query_params.multi_items() if name.lower() not in _NO_FILTERS
         ]
-        query = parse(Query(level, study or None, series), parameters)
         account = await storage()
+        tags = await query_tags.read(account) if may_use_tags(parameters) else ()
+        query = parse(Query(level, study or None, series), parameters, tags)
         partition = await partitions.use(account, call.partition)
         results = await search(account, partition, query, call.base_url)
-        if not results:
-            return Response(status_code=HTTPStatus.NO_CONTENT)
-        return json_array(call.request, results, media_type)
+        found = (
+            json_array(call.request, results, media_type) if results else Response(status_code=HTTPStatus.NO_CONTENT)
+        )
+        if erroneous := [name for name, tag in query.tags.items() if await query_tags.error_count(account, tag)]:
+            found.headers["erroneous-dicom-attributes"] = ",".join(erroneous)
+        return found
 
     return get

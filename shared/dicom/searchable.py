@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Any
 
 from shared.dicom import tags
+from shared.dicom.comparable import comparable
 
 
 class Level(IntEnum):
@@ -31,7 +32,19 @@ class Attribute:
 
     @property
     def keyword(self) -> str:
-        return tags.keyword_of(self.tag)
+        """What messages call the attribute: its tag when it has no keyword."""
+        return tags.keyword_of(self.tag) or self.key
+
+
+@dataclass(frozen=True, slots=True)
+class ExtendedAttribute(Attribute):
+    """An attribute that an extended query tag makes searchable; `id` is never given to another tag.
+
+    `creator` is the private creator of a private attribute, empty for others.
+    """
+
+    id: int
+    creator: str = ""
 
 
 STUDY_INSTANCE_UID = Attribute(tags.STUDY_INSTANCE_UID, "UI", Level.STUDY)
@@ -76,8 +89,10 @@ _ACCENTS = dict.fromkeys(range(0x0300, 0x0370))
 def fold(value: str, vr: str) -> str:
     """The form in which values of this VR are compared: padding and case never count, accents not in names.
 
-    QIDO-60, QIDO-61, QIDO-80. Used for keys and for matching alike.
+    QIDO-60 to QIDO-70, QIDO-80. Used for keys and for matching alike. What is no value of its VR is compared as text.
     """
+    if (form := comparable(value, vr)) is not None:
+        return form
     text = unicodedata.normalize("NFD", value.rstrip(" \0").casefold())
     if vr == "PN":
         text = text.translate(_ACCENTS)

@@ -15,20 +15,19 @@ from shared.dicom.searchable import STUDY_ATTRIBUTES
 from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.settle import settle
 from shared.services.summaries import indexable
+from shared.services.tag_index import index_changed, instance_lookups
 from shared.storage import keys
 from shared.storage.change_feed import ENTRIES_PER_TRANSACTION, UPDATE, Change
 from shared.storage.intents import UPDATE as UPDATE_INTENT
 from shared.storage.intents import Intent
 from shared.storage.lookups import rows_of
 from shared.storage.operations import ENDED, FAILED, RUNNING, SUCCEEDED, OperationRow
+from shared.storage.operations import UPDATE as LOCK
 from shared.storage.rows import ChangeSetRow, Outbox, StudyHead, StudyRow, Summary
 from shared.storage.storage import Storage
 from shared.storage.wire import Operation, TransactionFailed
 
 logger = logging.getLogger(__name__)
-
-LOCK = "update"
-TYPE = "update"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +53,13 @@ async def update_study(storage: Storage, update: StudyUpdate) -> int | None:
     """Updates all instances that the study has; returns their number, None when there is no such study (D-62)."""
     intent = Intent(update.writer, UPDATE_INTENT, {update.key}, [update.operation, update.index])
     await storage.intents.write(intent)
+    tags = await storage.query_tags.known(storage.change_feed.tags_version)
+    affected = [attribute for attribute in tags.indexed if attribute.key in update.changes]
+    former = await instance_lookups(storage, update.key, affected)
     async with storage.instances.lock(update.key):
         applied = await _apply(storage, update)
     if applied is not None:
+        await storage.lookups.remove(former - await index_changed(storage, update.key, update.changes))
         await publish(storage, update.key, update.writer, applied)
     await storage.intents.done(intent)
     if applied is None:

@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from shared.dicom.searchable import MODALITIES_IN_STUDY, MODALITY, values
+from shared.dicom.searchable import MODALITIES_IN_STUDY, MODALITY, Level, values
 from shared.errors import Unavailable
 from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.receive import Received
+from shared.services.tag_index import merged
 from shared.storage.instances import BYTES_PER_TRANSACTION, ROWS_PER_TRANSACTION
 from shared.storage.lookups import LookupKey, rows_of
 from shared.storage.rows import InstanceRow, Outbox, SeriesRow, StudyHead, StudyRow, Summary
@@ -100,6 +101,7 @@ def _add(head: StudyHead, received: Sequence[Received]) -> tuple[StudyHead, list
     version = max(now, study.version + 1 if study else 0)
     series = dict(head.series)
     summary: Summary = dict(study.summary) if study and head.exists else {}
+    tags = study.tags if study and head.exists else {}
     rows: list[InstanceRow] = []
     for item in received:
         row = replace(_row(item), version=version + len(rows))
@@ -114,7 +116,9 @@ def _add(head: StudyHead, received: Sequence[Received]) -> tuple[StudyHead, list
             summary=latest(known.summary if known else {}, item.series_summary),
             newest=row.sop_instance,
             etag=known.etag if known else "",
+            tags=merged(known.tags if known else {}, item.tags, Level.SERIES, row.version),
         )
+        tags = merged(tags, item.tags, Level.STUDY, row.version)
         summary = latest(summary, item.study_summary)
     last = rows[-1]
     new = StudyRow(
@@ -126,6 +130,7 @@ def _add(head: StudyHead, received: Sequence[Received]) -> tuple[StudyHead, list
         summary=with_modalities(summary, series.values()),
         newest=(last.series, last.sop_instance),
         etag=study.etag if study else "",
+        tags=tags,
     )
     return StudyHead(new, series, head.change_sets, head.fences, list(head.outbox)), rows
 

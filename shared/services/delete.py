@@ -19,6 +19,8 @@ from shared.services.metadata import latest_metadata
 from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.settle import settle
 from shared.services.summaries import integer, summary_of
+from shared.services.tag_errors import forget_errors
+from shared.services.tag_index import instance_lookups, without_gone
 from shared.storage import keys
 from shared.storage.change_feed import DELETE, Change
 from shared.storage.intents import DELETE as DELETE_INTENT
@@ -57,6 +59,9 @@ async def delete(
 async def finish(storage: Storage, intent: Intent) -> None:
     """Does whatever of a delete is not done yet."""
     [key] = intent.studies
+    instances = {(series, sop_instance) for series, sop_instance, *_ in intent.payload}
+    tags = await storage.query_tags.known(storage.change_feed.tags_version)
+    tagged = await instance_lookups(storage, key, tags.indexed, instances)
     for start, end in _batches([series for series, *_ in intent.payload]):
         targets = {
             keys.instance_row(series, sop_instance): version
@@ -66,6 +71,8 @@ async def finish(storage: Storage, intent: Intent) -> None:
             before, head = await _remove_rows(storage, key, f"{intent.id}-{start:06d}", targets)
             await settle(storage, key, head, before)
     await _remove_change_sets(storage, key)
+    await storage.lookups.remove(tagged)
+    await forget_errors(storage, key, instances)
     gate = asyncio.Semaphore(_BLOBS_AT_ONCE)
 
     async def remove(blob: str) -> None:
@@ -97,7 +104,7 @@ async def _remove_rows(
         if not gone or head.study is None:
             return before, head
         left = [row for row in rows if targets.get(row.row_key) != row.version]
-        after = await _without(storage, key, head, head.study, left)
+        after = await without_gone(storage, key, await _without(storage, key, head, head.study, left), left)
         stale = [*(set(before) - set(rows_of(key, after))), *(instance_key(key, row) for row in gone)]
         partition, study = keys.parse_study_partition(key)
         changes = [
@@ -173,7 +180,7 @@ def _operations(key: str, head: StudyHead, after: StudyHead, gone: Sequence[Inst
     if after.study is not None:
         operations = [Operation("update", after.study.entity(key))]
     elif head.fences:
-        operations = [Operation("update", replace(head.study, instances=0, series=0, summary={}).entity(key))]
+        operations = [Operation("update", replace(head.study, instances=0, series=0, summary={}, tags={}).entity(key))]
     else:
         operations = [Operation("delete", head.study.entity(key))]
     for name, row in head.series.items():

@@ -14,17 +14,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
-from shared.dicom.searchable import SOP_INSTANCE_UID
+from shared.dicom.searchable import ExtendedAttribute, Level
 from shared.errors import ServiceError
 from shared.services import upkeep
-from shared.services.bulk_update import LOCK
 from shared.services.feed_check import FeedIndex
 from shared.services.settle import settle
 from shared.services.study_check import Violation, check_study
+from shared.services.tag_index import instance_lookups
 from shared.storage import keys, lookups
 from shared.storage.intents import Intent
 from shared.storage.lookups import LookupKey, instance_key, rows_of, table_of
-from shared.storage.operations import ENDED
+from shared.storage.operations import ENDED, REINDEX, UPDATE
+from shared.storage.query_tags import READY
 from shared.storage.storage import Storage
 from shared.storage.wire import StorageError, StoredBlob
 
@@ -63,8 +64,12 @@ async def check(storage: Storage, *, repair: bool = False) -> AsyncIterator[Find
                 yield finding
     finally:
         feed.close()
-    for table in lookups.TABLES:
-        async for violation in _stray_lookups(storage, table):
+    attributes = [tag.attribute for tag in (await storage.query_tags.read()).tags if tag.status == READY]
+    for table, attribute in [
+        *((table, None) for table in lookups.TABLES),
+        *((table_of(attribute), attribute) for attribute in attributes),
+    ]:
+        async for violation in _stray_lookups(storage, table, attribute):
             yield await _handled(violation, repair)
     async for violation in _orphans(storage):
         yield await _handled(violation, repair)
@@ -121,20 +126,20 @@ def _feed_violations(storage: Storage, feed: FeedIndex) -> list[Violation]:
 # Lookup rows
 
 
-async def _stray_lookups(storage: Storage, table: str) -> AsyncIterator[Violation]:
-    """The rows of a lookup table that no study, series or instance wants."""
+async def _stray_lookups(storage: Storage, table: str, tag: ExtendedAttribute | None) -> AsyncIterator[Violation]:
+    """The rows of a lookup table, or of that of an extended query tag, that no study, series or instance wants."""
     wanted: dict[str, set[LookupKey]] = {}
     async for lookup in storage.lookups.every(table):
         key = _study_of(lookup)
-        if table == table_of(SOP_INSTANCE_UID):
-            wants = lookup in await _wanted(storage, key, lookup)
+        if _names_instance(lookup):
+            wants = lookup in await _wanted(storage, key, lookup, tag)
         else:
             if key not in wanted:
                 if len(wanted) >= _STUDIES_REMEMBERED:
                     wanted.pop(next(iter(wanted)))
-                wanted[key] = await _wanted(storage, key, lookup)
+                wanted[key] = await _wanted(storage, key, lookup, tag)
             wants = lookup in wanted[key]
-        if not wants and await _is_stray(storage, key, lookup):
+        if not wants and await _is_stray(storage, key, lookup, tag):
             _, identifiers = keys.parse_lookup_row(lookup[2])
             where = " ".join((key, *identifiers[1:]))
             yield Violation(where, f"a stray row in {table}", partial(_remove_lookup, storage, key, lookup))
@@ -145,21 +150,28 @@ def _study_of(lookup: LookupKey) -> str:
     return keys.study_partition(partition_key.split(keys.SEPARATOR)[0], keys.parse_lookup_row(row_key)[1][0])
 
 
-async def _wanted(storage: Storage, key: str, lookup: LookupKey) -> set[LookupKey]:
-    """The lookup rows of a study and its series; of an instance, if that is what `lookup` is about."""
+def _names_instance(lookup: LookupKey) -> bool:
     _, identifiers = keys.parse_lookup_row(lookup[2])
-    if len(identifiers) < 3:
+    return len(identifiers) == Level.INSTANCE
+
+
+async def _wanted(storage: Storage, key: str, lookup: LookupKey, tag: ExtendedAttribute | None) -> set[LookupKey]:
+    """The lookup rows of a study and its series; of an instance, if that is what `lookup` is about."""
+    if not _names_instance(lookup):
         return set(rows_of(key, await storage.instances.head(key)))
-    row = await storage.instances.get(key, identifiers[1], identifiers[2])
+    _, (_, series, sop_instance) = keys.parse_lookup_row(lookup[2])
+    if tag:
+        return await instance_lookups(storage, key, [tag], {(series, sop_instance)})
+    row = await storage.instances.get(key, series, sop_instance)
     return {instance_key(key, row)} if row else set()
 
 
-async def _is_stray(storage: Storage, key: str, lookup: LookupKey) -> bool:
+async def _is_stray(storage: Storage, key: str, lookup: LookupKey, tag: ExtendedAttribute | None) -> bool:
     """Whether the row is there although nobody who may still remove it is at work."""
     before = await storage.instances.head(key)
     if key in await storage.intents.studies():
         return False
-    if lookup in await _wanted(storage, key, lookup) or not await storage.lookups.there([lookup]):
+    if lookup in await _wanted(storage, key, lookup, tag) or not await storage.lookups.there([lookup]):
         return False
     return key not in await storage.intents.studies() and before == await storage.instances.head(key)
 
@@ -227,12 +239,13 @@ async def _work(storage: Storage) -> list[Violation]:
         if intent.touched < limit:
             what = f"the {intent.kind} request {intent.id} has been silent for more than an hour"
             found.append(Violation(" ".join(sorted(intent.studies)), what, partial(_resolve, storage, intent)))
-    if holder := await storage.operations.lock_holder(LOCK):
-        operation = await storage.operations.get(holder[0])
-        if operation is None or operation.status in ENDED:
-            what = "it holds the lock of bulk updates although it is over"
-            mend = partial(storage.operations.release, LOCK, holder[0])
-            found.append(Violation(f"operation {holder[0]}", what, mend))
+    for lock in (UPDATE, REINDEX):
+        if holder := await storage.operations.lock_holder(lock):
+            operation = await storage.operations.get(holder[0])
+            if operation is None or operation.status in ENDED:
+                what = f"it holds the lock {lock} although it is over"
+                mend = partial(storage.operations.release, lock, holder[0])
+                found.append(Violation(f"operation {holder[0]}", what, mend))
     return found
 
 

@@ -1,16 +1,15 @@
-"""Long-running operations: starting a bulk update under the singleton lock, and telling how far one has come."""
+"""Long-running operations: starting one under the lock of its type, and telling how far it has come."""
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from shared.errors import Conflict, NotFound
-from shared.services.bulk_update import LOCK, TYPE
-from shared.storage.operations import CANCELED, ENDED, FAILED, NOT_STARTED, OperationRow
+from shared.errors import Conflict, NotFound, ServiceError
+from shared.storage.operations import CANCELED, ENDED, FAILED, NOT_STARTED, REINDEX, UPDATE, OperationRow
 from shared.storage.storage import Storage
 from shared.storage.wire import TransactionFailed
 
@@ -22,13 +21,14 @@ RETENTION_SECONDS = 7 * 24 * 3600
 
 _START_SECONDS = 10
 _DEAD = {"Terminated": CANCELED, "Canceled": CANCELED, "Failed": FAILED}
+_NAMES = {UPDATE: "update", REINDEX: "re-index"}
 
 
-class UpdateActive(Conflict):
-    """Another bulk update holds the lock (UPD-17)."""
+class OperationActive(Conflict):
+    """Another operation of the type holds the lock (UPD-17, EQT-25)."""
 
-    def __init__(self, operation_id: str) -> None:
-        super().__init__(f"There is already an active update operation with ID '{operation_id}'.")
+    def __init__(self, type: str, operation_id: str) -> None:
+        super().__init__(f"There is already an active {_NAMES[type]} operation with ID '{operation_id}'.")
         self.operation_id = operation_id
 
 
@@ -42,36 +42,55 @@ def orchestration_status(client: Any) -> OrchestrationStatus:
     return status
 
 
-async def start_update(storage: Storage, status: OrchestrationStatus, start: Callable[[str], Awaitable[None]]) -> str:
-    """Takes the lock, starts the orchestration with the new operation's id, and returns that id.
+async def start(
+    storage: Storage,
+    type: str,
+    status: OrchestrationStatus,
+    begin: Callable[[str], Awaitable[None]],
+    resources: Sequence[str] = (),
+) -> str:
+    """Takes the lock of the type, lets `begin` start the orchestration with the new operation's id, and returns that id.
 
-    Raises UpdateActive when another update has not ended. The lock of one that has ended, or never began, is taken over.
+    Raises OperationActive when another one has not ended. The lock of one that has ended, or never began, is taken over.
+    When `begin` raises a ServiceError, there has been no operation.
     """
-    operation = OperationRow(id=uuid.uuid4().hex, type=TYPE)
+    operation = OperationRow(id=uuid.uuid4().hex, type=type, resources=list(resources))
     await storage.operations.create(operation)
     try:
-        await _acquire(storage, operation.id, status)
+        await _acquire(storage, type, operation.id, status)
     except BaseException:
         await storage.operations.remove(operation.id)
         raise
-    await start(operation.id)
-    holder = await storage.operations.lock_holder(LOCK)
+    try:
+        await begin(operation.id)
+    except ServiceError:
+        await storage.operations.release(type, operation.id)
+        await storage.operations.remove(operation.id)
+        raise
+    holder = await storage.operations.lock_holder(type)
     if holder and holder[0] != operation.id and (await find(storage, operation.id, status)).status == CANCELED:
-        raise UpdateActive(holder[0])
+        raise OperationActive(type, holder[0])
     return operation.id
 
 
-async def _acquire(storage: Storage, operation_id: str, status: OrchestrationStatus) -> None:
+async def check_inactive(storage: Storage, type: str, status: OrchestrationStatus) -> None:
+    """Raises OperationActive while an operation of the type has not ended."""
+    holder = await storage.operations.lock_holder(type)
+    if holder and not await _has_ended(storage, holder[0], status):
+        raise OperationActive(type, holder[0])
+
+
+async def _acquire(storage: Storage, type: str, operation_id: str, status: OrchestrationStatus) -> None:
     while True:
-        holder = await storage.operations.lock_holder(LOCK)
+        holder = await storage.operations.lock_holder(type)
         if holder is None:
-            if await storage.operations.acquire(LOCK, operation_id):
+            if await storage.operations.acquire(type, operation_id):
                 return
             continue
         active, etag = holder
         if not await _has_ended(storage, active, status):
-            raise UpdateActive(active)
-        if await storage.operations.acquire(LOCK, operation_id, etag):
+            raise OperationActive(type, active)
+        if await storage.operations.acquire(type, operation_id, etag):
             return
 
 
@@ -97,18 +116,19 @@ async def find(storage: Storage, operation_id: str, status: OrchestrationStatus)
         row.status = ended
         with suppress(TransactionFailed):
             await storage.operations.save(row)
-            await storage.operations.release(LOCK, operation_id)
+            await storage.operations.release(row.type, operation_id)
             return row
 
 
 async def tend(storage: Storage, status: OrchestrationStatus, forget: Callable[[str], Awaitable[None]]) -> None:
-    """Frees the lock if its operation has ended without doing so, and removes operations that succeeded long ago.
+    """Frees the locks whose operations have ended without doing so, and removes operations that succeeded long ago.
 
     `forget` removes the orchestration of an operation; there may be none any more.
     """
-    holder = await storage.operations.lock_holder(LOCK)
-    if holder and await _has_ended(storage, holder[0], status):
-        await storage.operations.release(LOCK, holder[0])
+    for type in _NAMES:
+        holder = await storage.operations.lock_holder(type)
+        if holder and await _has_ended(storage, holder[0], status):
+            await storage.operations.release(type, holder[0])
     for operation_id in await storage.operations.succeeded(
         before=time.time_ns() // 1000 - RETENTION_SECONDS * 1_000_000
     ):

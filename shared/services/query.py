@@ -1,14 +1,14 @@
-"""The query string of a search (QIDO-20 to QIDO-35, QIDO-60 to QIDO-80): parsed into typed conditions."""
+"""The query string of a search (QIDO-20 to QIDO-35, QIDO-54, QIDO-60 to QIDO-80): parsed into typed conditions."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 from shared.dicom import tags
+from shared.dicom.comparable import DECIMALS, INTEGERS, MOMENTS, comparable
 from shared.dicom.searchable import (
     MODALITIES_IN_STUDY,
     MODALITY,
@@ -20,13 +20,15 @@ from shared.dicom.searchable import (
     words,
 )
 from shared.errors import BadRequest
+from shared.storage.query_tags import READY, QueryTag
 
 MOST_RESULTS = 200
 DEFAULT_RESULTS = 100
 
 _WILDCARD_VRS = frozenset({"AE", "CS", "LO", "SH", "PN"})
 _NOT_SEARCHED = frozenset({"SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN"})
-_NUMBER_VRS = frozenset({"DS", "IS", "FL", "FD", "SL", "SS", "SV", "UL", "US", "UV"})
+_PARAMETERS = frozenset({"limit", "offset", "fuzzymatching", "includefield"})
+_LAST_MOMENT = "99999999"
 _HINT = (
     "If the parameter is an attribute keyword, check the casing as they are case-sensitive. "
     "The conformance statement has a list of supported query parameters, attributes and the levels."
@@ -58,7 +60,10 @@ class Condition:
 
 @dataclass(slots=True)
 class Query:
-    """`study` and `series` come from the path; `level` is that of the results."""
+    """`study` and `series` come from the path; `level` is that of the results.
+
+    `tags` are the extended query tags that are filtered by, each under the name that the query gives it.
+    """
 
     level: Level
     study: str | None = None
@@ -68,6 +73,7 @@ class Query:
     include_all: bool = False
     limit: int = DEFAULT_RESULTS
     offset: int = 0
+    tags: dict[str, QueryTag] = field(default_factory=dict)
 
     @property
     def levels(self) -> range:
@@ -76,8 +82,24 @@ class Query:
         return range(above, self.level + 1)
 
 
-def parse(query: Query, parameters: Sequence[tuple[str, str]]) -> Query:
-    """Fills `query`, which has the level and the path's UIDs, from decoded query parameters. Raises BadRequest."""
+def may_use_tags(parameters: Sequence[tuple[str, str]]) -> bool:
+    """Whether a filter names an attribute that only an extended query tag can make searchable on every route."""
+    for name, _ in parameters:
+        if name.strip().lower() not in _PARAMETERS:
+            try:
+                if tags.tag_of(name.strip()) not in SEARCHABLE:
+                    return True
+            except KeyError:
+                continue
+    return False
+
+
+def parse(query: Query, parameters: Sequence[tuple[str, str]], extended: Sequence[QueryTag] = ()) -> Query:
+    """Fills `query`, which has the level and the path's UIDs, from decoded query parameters. Raises BadRequest.
+
+    `extended` are the extended query tags; none are needed unless `may_use_tags`.
+    """
+    known = {tag.attribute.tag: tag for tag in extended}
     fuzzy = False
     filters: dict[str, list[str]] = {}
     for name, value in parameters:
@@ -93,7 +115,7 @@ def parse(query: Query, parameters: Sequence[tuple[str, str]]) -> Query:
             case _:
                 filters.setdefault(name.strip(), []).append(value.strip())
     for name, given in filters.items():
-        condition = _condition(query, name, given, fuzzy)
+        condition = _condition(query, name, given, fuzzy, known)
         if any(condition.attribute.tag == other.attribute.tag for other in query.conditions):
             raise BadRequest(f"Invalid query: AttributeId '{name}' has been specified more than once.")
         query.conditions.append(condition)
@@ -127,12 +149,12 @@ def _include(query: Query, value: str) -> None:
             raise BadRequest(f"Invalid query: IncludeField has unknown attribute '{item.strip()}'.") from None
 
 
-def _condition(query: Query, name: str, given: list[str], fuzzy: bool) -> Condition:
+def _condition(query: Query, name: str, given: list[str], fuzzy: bool, extended: Mapping[int, QueryTag]) -> Condition:
     try:
         tag = tags.tag_of(name)
     except (KeyError, ValueError):
         raise BadRequest(f"Invalid query: unknown query parameter '{name}'. {_HINT}") from None
-    attribute = _attribute(query, name, tag)
+    attribute = _attribute(query, name, tag, extended.get(tag))
     if attribute.vr == "UI":
         given = [part.strip() for value in given for part in re.split(r"[,\\]", value)]
     elif len(given) > 1:
@@ -144,11 +166,16 @@ def _condition(query: Query, name: str, given: list[str], fuzzy: bool) -> Condit
     return _typed(attribute, given, fuzzy)
 
 
-def _attribute(query: Query, name: str, tag: int) -> Attribute:
-    """The attribute, if the route can be filtered by it (QIDO-32, QIDO-57, CL-4)."""
+def _attribute(query: Query, name: str, tag: int, extended: QueryTag | None) -> Attribute:
+    """The attribute, if the route can be filtered by it (QIDO-32, QIDO-54 to QIDO-57, CL-4)."""
     attribute = SEARCHABLE.get(tag)
     if attribute and attribute.level in query.levels:
         return attribute
+    if extended and extended.status == READY and extended.attribute.level in query.levels:
+        if not extended.enabled:
+            raise BadRequest(f"Invalid query: Query is disabled on specified attribute '{name}'.")
+        query.tags[name] = extended
+        return extended.attribute
     if not attribute and query.study and _NOT_SEARCHED.isdisjoint((vr := tags.vr_of(tag)).split(" or ")):
         return Attribute(tag, vr, query.level)
     raise BadRequest(f"Invalid query: AttributeId {name} is not queryable.  {_HINT}")
@@ -156,10 +183,10 @@ def _attribute(query: Query, name: str, tag: int) -> Attribute:
 
 def _typed(attribute: Attribute, given: list[str], fuzzy: bool) -> Condition:
     [first, *_] = given
-    if attribute.vr in ("DA", "DT", "TM"):
+    if attribute.vr in MOMENTS:
         return _temporal(attribute, first.rstrip(" \0"))
-    if attribute.vr in _NUMBER_VRS:
-        return _numeric(attribute, first)
+    if attribute.vr in INTEGERS | DECIMALS and comparable(first, attribute.vr) is None:
+        raise BadRequest(f"Invalid query: the value '{first}' is invalid for attribute '{attribute.keyword}'.")
     if attribute.vr == "PN" and fuzzy and not any(character in first for character in "*?"):
         return _fuzzy(attribute, first)
     wanted = tuple(dict.fromkeys(fold(value, attribute.vr) for value in given))
@@ -208,57 +235,39 @@ def _fuzzy(attribute: Attribute, value: str) -> Condition:
 
 
 def _temporal(attribute: Attribute, value: str) -> Condition:
+    """A date, time or date-time, or an inclusive range of them (QIDO-64 to QIDO-67)."""
+    vr = attribute.vr
     if "-" not in value:
         wanted = _moment(attribute, value)
-        return Condition(attribute, lambda found: found.rstrip(" \0") == wanted, equal=(wanted,))
+        return Condition(attribute, lambda found: fold(found, vr) == wanted, equal=(wanted,))
     parts = [part.strip() for part in value.split("-")]
     if len(parts) != 2:
-        _moment(attribute, value)
+        raise _not_a_moment(attribute, value)
     first, last = (_moment(attribute, part) if part else "" for part in parts)
     if not first and not last:
         raise BadRequest(f"Invalid query: invalid range '{value}'. Both parts in the range cannot be empty.")
     if first and last and first > last:
         raise BadRequest(
-            f"Invalid query: the range '{value}' is invalid. The first part {first} should be lesser than or equal to "
-            f"the second part {last}."
+            f"Invalid query: the range '{value}' is invalid. The first part {parts[0]} should be lesser than or equal to "
+            f"the second part {parts[1]}."
         )
-    upper = last + "~" if attribute.vr != "DA" and last else last
-    return Condition(
-        attribute,
-        lambda found: first <= found.rstrip(" \0") <= (upper or "~"),
-        between=(first or "0", last or "99999999"),
-    )
+    least, most = first or "0", last or _LAST_MOMENT
+    return Condition(attribute, lambda found: least <= fold(found, vr) <= most, between=(least, most))
 
 
 def _moment(attribute: Attribute, value: str) -> str:
-    """A date (QIDO-64), date-time or time in its DICOM form."""
+    """The form in which the moment is compared."""
+    if attribute.vr == "DT" and re.search(r"[+-][0-9]{4}$", value) and comparable(value, "DT"):
+        raise BadRequest(f"Invalid query: the value '{value}' contains offset which is not supported.")
+    if (moment := comparable(value, attribute.vr)) is None:
+        raise _not_a_moment(attribute, value)
+    return moment
+
+
+def _not_a_moment(attribute: Attribute, value: str) -> BadRequest:
     if attribute.vr == "DA":
-        try:
-            if not re.fullmatch(r"[0-9]{8}", value):
-                raise ValueError
-            datetime.strptime(value, "%Y%m%d")
-        except ValueError:
-            raise BadRequest(
-                f"Invalid query: specified Date value '{value}' is invalid for attribute '{attribute.keyword}'. "
-                "Date should be valid and formatted as yyyyMMdd."
-            ) from None
-    elif not re.fullmatch(r"[0-9]{2,14}(\.[0-9]{1,6})?", value):
-        raise BadRequest(f"Invalid query: the value '{value}' is invalid for attribute '{attribute.keyword}'.")
-    return value
-
-
-def _numeric(attribute: Attribute, value: str) -> Condition:
-    try:
-        wanted = float(value)
-    except ValueError:
-        raise BadRequest(
-            f"Invalid query: the value '{value}' is invalid for attribute '{attribute.keyword}'."
-        ) from None
-
-    def matches(found: str) -> bool:
-        try:
-            return float(found) == wanted
-        except ValueError:
-            return False
-
-    return Condition(attribute, matches)
+        return BadRequest(
+            f"Invalid query: specified Date value '{value}' is invalid for attribute '{attribute.keyword}'. "
+            "Date should be valid and formatted as yyyyMMdd."
+        )
+    return BadRequest(f"Invalid query: the value '{value}' is invalid for attribute '{attribute.keyword}'.")

@@ -15,6 +15,7 @@ from shared.dicom.searchable import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES
 from shared.dicom.validation import Findings, validate
 from shared.errors import InvalidDicom, PayloadTooLarge
 from shared.services.summaries import integer, summary_of
+from shared.services.tag_values import Elements
 from shared.storage import keys
 from shared.storage.rows import InstanceRow, Summary
 from shared.storage.wire import Wire
@@ -46,6 +47,7 @@ class Received:
     study_summary: Summary = field(default_factory=dict)
     series_summary: Summary = field(default_factory=dict)
     series_number: int = 0
+    tags: Elements = field(default_factory=dict)
     data: bytes | None = None
     blocks: list[str] = field(default_factory=list)
 

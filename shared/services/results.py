@@ -70,7 +70,8 @@ class Found:
 
 def needs_metadata(query: Query) -> bool:
     """Whether the index rows lack something that is to be returned."""
-    return query.level is Level.INSTANCE or not wanted_tags(query) <= _INDEXED
+    filtered = {tag.attribute.tag for tag in query.tags.values() if tag.attribute.level is not Level.INSTANCE}
+    return query.level is Level.INSTANCE or not wanted_tags(query) <= _INDEXED | filtered
 
 
 def wanted_tags(query: Query) -> set[int]:

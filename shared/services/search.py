@@ -7,19 +7,28 @@ from their own rows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from shared.dicom import dicom_json, tags
-from shared.dicom.searchable import SEARCHABLE, SERIES_INSTANCE_UID, STUDY_INSTANCE_UID, Level
+from shared.dicom.searchable import (
+    SEARCHABLE,
+    SERIES_INSTANCE_UID,
+    STUDY_INSTANCE_UID,
+    Attribute,
+    ExtendedAttribute,
+    Level,
+)
 from shared.services.metadata import latest_metadata
 from shared.services.query import Condition, Query
 from shared.services.results import Found, needs_metadata, result
 from shared.services.summaries import element
+from shared.services.tag_values import tag_value
 from shared.storage import keys
 from shared.storage.change_feed import CREATE
 from shared.storage.lookups import ALL_SERIES, ALL_STUDIES, Hit, table_of
-from shared.storage.rows import InstanceRow, StudyHead, Summary
+from shared.storage.rows import InstanceRow, SeriesRow, StudyHead, StudyRow, Summary
 from shared.storage.storage import Storage
 
 _ENTRIES_AT_ONCE = 200
@@ -97,7 +106,7 @@ class _Finder:
         if studies := self._named_studies():
             for study in studies:
                 head = await self.storage.instances.head(keys.study_partition(self.partition, study))
-                if found := _study(study, head):
+                if found := self._study(study, head):
                     yield found
             return
         condition = self._most_selective()
@@ -125,9 +134,14 @@ class _Finder:
         def cost(condition: Condition) -> tuple[int, int]:
             tag = condition.attribute.tag
             order = _SELECTIVE_FIRST.index(tag) if tag in _SELECTIVE_FIRST else len(_SELECTIVE_FIRST)
-            return (0 if condition.equal else 1 if condition.word else 2, order)
+            kind = 0 if condition.equal else 1 if condition.word else 2 if condition.between or condition.prefix else 3
+            return (kind, order)
 
-        usable = [item for item in self.query.conditions if item.equal or item.word or item.prefix or item.between]
+        usable = [
+            item
+            for item in self.query.conditions
+            if item.equal or item.word or item.prefix or item.between or isinstance(item.attribute, ExtendedAttribute)
+        ]
         return min(usable, key=cost, default=None)
 
     async def _hits(self, condition: Condition | None, level: Level) -> AsyncIterator[Hit]:
@@ -159,15 +173,16 @@ class _Finder:
         """What an index row stands for; read from the study's own rows where the index may lag behind."""
         study, *below = hit.identifiers
         key = keys.study_partition(self.partition, study)
-        if not below and key not in self.busy:
+        if not below and key not in self.busy and all(item.key in hit.summary for item in self._extended(Level.STUDY)):
             return Found(study, created=hit.created, study_summary=hit.summary)
         head = await self.storage.instances.head(key)
-        found = _study(study, head)
+        found = self._study(study, head)
         if found is None or not below:
             return found
         if (series := head.series.get(below[0])) is None:
             return None
-        found = replace(found, series=series.series, series_summary=series.summary, created=series.created)
+        summary = self._summary(series)
+        found = replace(found, series=series.series, series_summary=summary, created=series.created)
         if len(below) == 1:
             return found
         _, row = await self.storage.instances.find(key, *below)
@@ -184,11 +199,9 @@ class _Finder:
         names = [found.series] if found.series else [self.query.series] if self.query.series else list(head.series)
         for name in names:
             row = head.series.get(name)
-            if row is None or not self._accepts(Level.SERIES, row.summary, name):
+            if row is None or not self._accepts(Level.SERIES, summary := self._summary(row), name):
                 continue
-            series = replace(
-                found, head=head, series=name, series_summary=row.summary, created=row.created, row=found.row
-            )
+            series = replace(found, head=head, series=name, series_summary=summary, created=row.created, row=found.row)
             if self.query.level is Level.INSTANCE:
                 async for instance in self._instances(series, found):
                     yield instance
@@ -227,10 +240,10 @@ class _Finder:
                     continue
                 key = keys.study_partition(self.partition, change.study)
                 head, row = await self.storage.instances.find(key, change.series, change.sop_instance)
-                study = _study(change.study, head)
+                study = self._study(change.study, head)
                 if study and row and row.version == change.version:
                     series = head.series[row.series]
-                    found = replace(study, series=row.series, series_summary=series.summary)
+                    found = replace(study, series=row.series, series_summary=self._summary(series))
                     yield await self._of_row(found, row)
             past = first
 
@@ -241,7 +254,7 @@ class _Finder:
         return all(
             item.accepts(known.get(item.attribute.key))
             for item in self.query.conditions
-            if item.attribute.level is level and item.attribute.tag in SEARCHABLE
+            if item.attribute.level is level and _is_indexed(item.attribute)
         )
 
     def _of_metadata(self, level: Level) -> list[Condition]:
@@ -249,15 +262,35 @@ class _Finder:
         return [
             item
             for item in self.query.conditions
-            if item.attribute.level is level and (level is Level.INSTANCE or item.attribute.tag not in SEARCHABLE)
+            if item.attribute.level is level and (level is Level.INSTANCE or not _is_indexed(item.attribute))
         ]
 
     def _accepts_metadata(self, found: Found, level: Level) -> bool:
         lines = found.metadata or {}
-        return all(item.accepts(element(lines, item.attribute.tag)) for item in self._of_metadata(level))
+        return all(item.accepts(_element(lines, item.attribute)) for item in self._of_metadata(level))
+
+    def _study(self, study: str, head: StudyHead) -> Found | None:
+        if head.study is None or not head.exists:
+            return None
+        return Found(study, created=head.study.created, study_summary=self._summary(head.study), head=head)
+
+    def _summary(self, row: StudyRow | SeriesRow) -> Summary:
+        """What the index says of a study or series, the extended query tags that are filtered by included."""
+        level = Level.STUDY if isinstance(row, StudyRow) else Level.SERIES
+        tags = {item.key: row.tags[item.id].element for item in self._extended(level) if item.id in row.tags}
+        return row.summary | tags
+
+    def _extended(self, level: Level) -> list[ExtendedAttribute]:
+        attributes = [item.attribute for item in self.query.conditions if item.attribute.level is level]
+        return [attribute for attribute in attributes if isinstance(attribute, ExtendedAttribute)]
 
 
-def _study(study: str, head: StudyHead) -> Found | None:
-    if head.study is None or not head.exists:
-        return None
-    return Found(study, created=head.study.created, study_summary=head.study.summary, head=head)
+def _is_indexed(attribute: Attribute) -> bool:
+    """Whether the rows of studies and series have the attribute."""
+    return attribute.tag in SEARCHABLE or isinstance(attribute, ExtendedAttribute)
+
+
+def _element(lines: Mapping[str, bytes], attribute: Attribute) -> dict[str, Any] | None:
+    if isinstance(attribute, ExtendedAttribute):
+        return tag_value(lines, attribute)
+    return element(lines, attribute.tag)

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field, replace
 from shared.services.commit import Committed, batches, commit
 from shared.services.receive import Received, receive, write_blob
 from shared.services.settle import settle
+from shared.services.tag_index import catch_up, instance_keys
+from shared.services.tag_values import stored_tag_values
 from shared.settings import Settings
 from shared.storage import change_feed, keys
 from shared.storage.change_feed import Change
@@ -139,19 +141,27 @@ class _StoreRequest:
 
     async def _commit_study(self, key: str, items: list[Received]) -> None:
         for batch in batches(items):
+            tags = await self._storage.query_tags.known(self._storage.change_feed.tags_version)
+            for item in batch if tags.indexed else ():
+                assert item.row is not None
+                item.tags = stored_tag_values(item.row, tags.indexed)
             async with self._storage.instances.lock(key):
                 committed = await commit(self._storage, key, self.id, batch)
                 await settle(self._storage, key, committed.head, committed.before)
-            await self._publish(key, committed)
+            await self._publish(key, committed, batch)
+            await catch_up(self._storage, key, tags)
             await self._remove_duplicates(committed)
             for item in batch:
                 if item.row:  # what is left to do is to name it in the answer
                     item.row = replace(item.row, packed_metadata=b"", bulk_data=b"", frames=b"")
 
-    async def _publish(self, key: str, committed: Committed) -> None:
+    async def _publish(self, key: str, committed: Committed, batch: Sequence[Received]) -> None:
         if not committed.stored:
             return
-        await self._storage.lookups.write({instance_key(key, row): "{}" for row in committed.stored})
+        tags = {item.row.row_key: item.tags for item in batch if item.row}
+        lookups = [instance_key(key, row) for row in committed.stored]
+        lookups += [name for row in committed.stored for name in instance_keys(key, row, tags[row.row_key])]
+        await self._storage.lookups.write(dict.fromkeys(lookups, "{}"))
         self._appends += 1
         await self._storage.change_feed.append(
             feed_writer(self.id, self._appends),

@@ -6,13 +6,16 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from shared.services.feed_check import FeedIndex
 from shared.services.settle import settle
+from shared.services.tag_index import index_study, is_indexed, without_dead
 from shared.storage import keys
 from shared.storage.change_feed import CREATE, UPDATE, Change
 from shared.storage.instances import TABLE
 from shared.storage.lookups import instance_key, rows_of
+from shared.storage.query_tags import READY
 from shared.storage.rows import InstanceRow, StudyHead, StudyRow
 from shared.storage.storage import Storage
 from shared.storage.wire import Entity, Operation
@@ -66,6 +69,7 @@ async def _violations(storage: Storage, key: str, feed: FeedIndex | None) -> lis
         *_leftovers(storage, key, head),
         *await _files(storage, key, rows),
         *await _lookups(storage, key, head, rows),
+        *await _tags(storage, key),
         *(await _entries(storage, key, head, rows, feed) if feed else ()),
     ]
 
@@ -175,7 +179,7 @@ async def _files(storage: Storage, key: str, rows: Sequence[InstanceRow]) -> lis
 
 async def _lookups(storage: Storage, key: str, head: StudyHead, rows: Sequence[InstanceRow]) -> list[Violation]:
     """Every lookup row that is wanted is there."""
-    wanted = rows_of(key, head)
+    wanted = rows_of(key, without_dead(head, await storage.query_tags.read()))
     instances = {instance_key(key, row): "{}" for row in rows}
     there = await storage.lookups.there([*wanted, *instances])
     missing = {lookup for lookup, summary in (wanted | instances).items() if there.get(lookup) != summary}
@@ -188,6 +192,16 @@ async def _lookups(storage: Storage, key: str, head: StudyHead, rows: Sequence[I
 
     tables = ", ".join(sorted({table for table, _, _ in missing}))
     return [Violation(key, f"{len(missing)} lookup rows are missing or wrong in {tables}", write)]
+
+
+async def _tags(storage: Storage, key: str) -> list[Violation]:
+    """The index of the extended query tags that can be searched by says what the metadata say."""
+    tags = await storage.query_tags.read()
+    attributes = [tag.attribute for tag in tags.tags if tag.status == READY]
+    if not attributes or await is_indexed(storage, key, attributes):
+        return []
+    mend = partial(index_study, storage, key, tags, attributes)
+    return [Violation(key, "extended query tags are not indexed as the metadata say", mend)]
 
 
 async def _entries(

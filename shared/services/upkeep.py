@@ -7,10 +7,11 @@ import logging
 import time
 
 from shared.errors import trace
-from shared.services import bulk_update, delete
+from shared.services import bulk_update, delete, query_tags
 from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.settle import settle
 from shared.services.store import created, feed_writer, published_note
+from shared.services.tag_index import index_changed, index_study
 from shared.settings import Settings
 from shared.storage import intents, keys
 from shared.storage.change_feed import ENTRIES_PER_TRANSACTION
@@ -39,6 +40,7 @@ async def upkeep(storage: Storage, settings: Settings) -> None:
                 await resolve(storage, intent)
         except Exception as error:
             logger.error("Upkeep could not finish the %s request %s: %s", intent.kind, intent.id, trace(error))
+    await query_tags.finish_deletes(storage)
     await _forget_markers(storage)
 
 
@@ -62,6 +64,8 @@ async def _resolve_store(storage: Storage, intent: Intent) -> None:
         referenced |= {name for row in rows for name in (row.blob, row.metadata_blob) if name}
         await settle(storage, key, await storage.instances.head(key), {})
         await storage.lookups.write({instance_key(key, row): "{}" for row in rows})
+        tags = await storage.query_tags.read()
+        await index_study(storage, key, tags, tags.indexed)
         await _publish(storage, key, intent.id, rows)
     async for blob in storage.wire.list_blobs(keys.request_prefix(intent.id)):
         if blob not in referenced:
@@ -115,6 +119,7 @@ async def _resolve_update(storage: Storage, intent: Intent) -> None:
     applied = next((row for row in head.change_sets if row.operation == intent.id), None)
     if applied:
         await settle(storage, key, head, {})
+        await index_changed(storage, key, applied.changes)
         await bulk_update.publish(storage, key, intent.id, applied)
     await storage.intents.done(intent)
 

@@ -11,6 +11,7 @@ import itertools
 import random
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from shared.storage.properties import number, text
@@ -71,12 +72,17 @@ class _Head:
     next: int = 1
     timestamp: int = 0
     etag: str = ""
+    tags: int = 0
 
 
 class ChangeFeed:
     """Appends to and reads the feed. Concurrent appends of one process share a transaction."""
 
+    tags_version: int
+    """The newest version of the list of extended query tags that was announced here, as of this process's last append."""
+
     def __init__(self, wire: Wire) -> None:
+        self.tags_version = 0
         self._wire = wire
         self._head: _Head | None = None
         self._waiting: list[_Batch] = []
@@ -89,6 +95,13 @@ class ChangeFeed:
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._drain())
         await batch.done
+
+    async def announce_tags(self, version: int) -> None:
+        """Tells whoever appends from now on that the list of extended query tags has come to this version."""
+        while (head := await self._read_head()).tags < version:
+            head.tags = version
+            with suppress(TransactionFailed):
+                await self._wire.transact(TABLE, [Operation("update" if head.etag else "insert", _head_entity(head))])
 
     async def notes(self, writers: str) -> dict[str, str]:
         """The notes of all writers that begin with `writers`, by writer in ascending order."""
@@ -153,7 +166,10 @@ class ChangeFeed:
         entity = await self._wire.get_entity(TABLE, _PARTITION, _HEAD)
         if entity is None:
             return _Head()
-        return _Head(number(entity.properties, "next"), number(entity.properties, "timestamp"), entity.etag)
+        row = entity.properties
+        head = _Head(number(row, "next"), number(row, "timestamp"), entity.etag, number(row, "tags"))
+        self.tags_version = max(self.tags_version, head.tags)
+        return head
 
     async def _drain(self) -> None:
         while self._waiting:
@@ -188,7 +204,7 @@ class ChangeFeed:
                 lost = (head.etag, len(batches))
                 await asyncio.sleep(random.uniform(0, min(0.01 * attempt, _LONGEST_PAUSE_SECONDS)))
                 continue
-            self._head = _Head(following, now, etags[0])
+            self._head = _Head(following, now, etags[0], head.tags)
             for batch in batches:
                 batch.end()
             return
@@ -196,6 +212,7 @@ class ChangeFeed:
     async def _without_known(self, batches: list[_Batch]) -> list[_Batch]:
         """The batches that are not in the feed yet; an earlier try may have reached it unnoticed."""
         missing = []
+        self._head = await self._read_head()
         for batch in batches:
             if await self._wire.get_entity(TABLE, _PARTITION, _MARKER + batch.writer):
                 batch.end()
@@ -217,8 +234,12 @@ def _transaction(head: _Head, batches: Sequence[_Batch], now: int) -> tuple[list
             rows.append(Operation("insert", _entry_entity(sequence, now, change)))
             sequence += 1
     rows.append(Operation("insert", _time_entity(now, head.next)))
-    entity = Entity(_PARTITION, _HEAD, {"next": sequence, "timestamp": now}, head.etag)
+    entity = _head_entity(_Head(sequence, now, head.etag, head.tags))
     return [Operation("update" if head.etag else "insert", entity), *rows], sequence
+
+
+def _head_entity(head: _Head) -> Entity:
+    return Entity(_PARTITION, _HEAD, {"next": head.next, "timestamp": head.timestamp, "tags": head.tags}, head.etag)
 
 
 def _range(first: str, end: str) -> str:

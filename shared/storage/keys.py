@@ -140,6 +140,12 @@ def parse_lookup_row(key: str) -> tuple[int, tuple[str, ...]]:
     return microseconds_of(created), tuple(identifiers)
 
 
+def study_of_lookup(partition_key: str, row_key: str) -> str:
+    """The study's PartitionKey that the keys of a lookup row name."""
+    _, (study, *_) = parse_lookup_row(row_key)
+    return study_partition(partition_key.split(SEPARATOR)[0], study)
+
+
 def blob_name(request: str, number: int) -> str:
     """The name of the `number`-th file of a request; the hash spreads requests over the container's key range."""
     return f"{request_prefix(request)}{number:06d}.dcm"

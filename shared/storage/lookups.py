@@ -3,14 +3,20 @@
 PartitionKey is the partition and the folded value, RowKey newest first: an equality filter is one partition in the order of
 the answer, a date range or a prefix is a range of partitions. Names have a row per word as well, for fuzzy matching.
 Each row carries the summary of its study or series, so that a page of results needs no other read.
+
+An extended query tag has a table as well, of the same form, named by the tag's id: it goes with the tag, and no other tag
+ever has the name. Rows written to the table of a tag that is gone are not missed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
+from itertools import batched
+from typing import Any
 
 from shared.dicom.searchable import (
     MODALITIES_IN_STUDY,
@@ -19,14 +25,16 @@ from shared.dicom.searchable import (
     SOP_INSTANCE_UID,
     STUDY_ATTRIBUTES,
     Attribute,
+    ExtendedAttribute,
+    Level,
     fold,
     values,
     words,
 )
 from shared.storage import keys
 from shared.storage.properties import text
-from shared.storage.rows import InstanceRow, SeriesRow, StudyHead, StudyRow, Summary
-from shared.storage.wire import Entity, Operation, StorageError, Wire, literal
+from shared.storage.rows import InstanceRow, SeriesRow, StudyHead, StudyRow, Summary, TagValues
+from shared.storage.wire import Continuation, Entity, Operation, StorageError, Wire, literal
 
 ALL_STUDIES = "lookupstudies"
 ALL_SERIES = "lookupseries"
@@ -34,9 +42,17 @@ ALL_SERIES = "lookupseries"
 type LookupKey = tuple[str, str, str]
 
 _AT_ONCE = 16
+_TOGETHER = 90
+_KEYS = ("PartitionKey", "RowKey")
+
+
+_TAG_TABLE = "querytag"
+_TABLE_GONE = frozenset({"TableNotFound", "TableBeingDeleted"})
 
 
 def table_of(attribute: Attribute) -> str:
+    if isinstance(attribute, ExtendedAttribute):
+        return f"{_TAG_TABLE}{attribute.id}"
     return f"lookup{attribute.keyword}"
 
 
@@ -86,6 +102,14 @@ def instance_key(key: str, row: InstanceRow) -> LookupKey:
     )
 
 
+def tag_keys(key: str, row: InstanceRow, attribute: ExtendedAttribute, element: dict[str, Any]) -> list[LookupKey]:
+    """The lookup rows of one instance in the table of an extended query tag."""
+    partition, study = keys.parse_study_partition(key)
+    row_key = keys.lookup_row(row.version, (study, row.series, row.sop_instance))
+    places = _places(partition, attribute, {attribute.key: element})
+    return [(table, partition_key, row_key) for table, partition_key in places]
+
+
 class Lookups:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -103,8 +127,9 @@ class Lookups:
 
     async def every(self, table: str) -> AsyncIterator[LookupKey]:
         """All rows of a table."""
-        async for entity in self._wire.entities(table, "", select=("PartitionKey", "RowKey")):
-            yield table, entity.partition_key, entity.row_key
+        async for entity in self._wire.entities(table, "", select=_KEYS):
+            if not entity.partition_key.startswith(keys.SEPARATOR):  # so begin the errors of a tag
+                yield table, entity.partition_key, entity.row_key
 
     async def there(self, rows: Iterable[LookupKey]) -> dict[LookupKey, str]:
         """Those of the rows that exist, with their summaries: a point read each."""
@@ -128,28 +153,49 @@ class Lookups:
         async for hit in self._hits(table, f"PartitionKey eq {literal(partition_key)}"):
             yield hit
 
+    async def studies(self, most: int, after: Continuation | None) -> tuple[list[str], Continuation | None]:
+        """At most `most` studies of all partitions (PartitionKeys of `instances`), and where the next ones begin."""
+        page = await self._wire.query(ALL_STUDIES, "", select=_KEYS, top=most, continuation=after)
+        return [
+            keys.study_of_lookup(entity.partition_key, entity.row_key) for entity in page.entities
+        ], page.continuation
+
+    async def count_studies(self) -> int:
+        """How many studies there are, in all partitions."""
+        return sum([1 async for _ in self._wire.entities(ALL_STUDIES, "", select=_KEYS)])
+
     async def _hits(self, table: str, condition: str) -> AsyncIterator[Hit]:
         async for entity in self._wire.entities(table, condition):
             created, identifiers = keys.parse_lookup_row(entity.row_key)
             yield Hit(identifiers, created, json.loads(text(entity.properties, "summary") or "{}"))
 
-    async def _apply(self, table: str, operation: Operation) -> None:
-        try:
-            await self._wire.transact(table, [operation])
-        except StorageError as error:
-            if operation.kind != "delete" or error.status != 404:
-                raise
-
     async def _each(self, operations: Iterable[tuple[str, Operation]]) -> None:
+        """Does all of these, those of one partition together."""
+        partitions: dict[tuple[str, str], list[Operation]] = {}
+        for table, operation in operations:
+            partitions.setdefault((table, operation.entity.partition_key), []).append(operation)
         gate = asyncio.Semaphore(_AT_ONCE)
 
-        async def one(table: str, operation: Operation) -> None:
+        async def one(table: str, part: Sequence[Operation]) -> None:
             async with gate:
-                await self._apply(table, operation)
+                await self._apply(table, part)
 
         async with asyncio.TaskGroup() as group:
-            for table, operation in operations:
-                group.create_task(one(table, operation))
+            for (table, _), found in partitions.items():
+                for part in batched(found, _TOGETHER, strict=False):
+                    group.create_task(one(table, part))
+
+    async def _apply(self, table: str, operations: Sequence[Operation]) -> None:
+        try:
+            await self._wire.transact(table, operations)
+        except StorageError as error:
+            if len(operations) > 1 and HTTPStatus(error.status or 500).is_client_error:
+                for operation in operations:
+                    await self._apply(table, [operation])
+                return
+            gone = error.code in _TABLE_GONE and table.startswith(_TAG_TABLE)
+            if not gone and (operations[0].kind != "delete" or error.status != 404):
+                raise
 
 
 def _study_rows(partition: str, study: str, row: StudyRow) -> dict[LookupKey, str]:
@@ -158,7 +204,8 @@ def _study_rows(partition: str, study: str, row: StudyRow) -> dict[LookupKey, st
     places = [(ALL_STUDIES, keys.value_partition(partition, ""))]
     for attribute in (*STUDY_ATTRIBUTES, MODALITIES_IN_STUDY):
         places += _places(partition, attribute, row.summary)
-    return {(table, partition_key, row_key): summary for table, partition_key in places}
+    rows = {(table, partition_key, row_key): summary for table, partition_key in places}
+    return rows | _tag_rows(partition, row_key, Level.STUDY, row.summary, row.tags)
 
 
 def _series_rows(partition: str, study: str, row: SeriesRow) -> dict[LookupKey, str]:
@@ -170,7 +217,19 @@ def _series_rows(partition: str, study: str, row: SeriesRow) -> dict[LookupKey, 
     ]
     for attribute in SERIES_ATTRIBUTES:
         places += _places(partition, attribute, row.summary)
-    return {(table, partition_key, row_key): summary for table, partition_key in places}
+    rows = {(table, partition_key, row_key): summary for table, partition_key in places}
+    return rows | _tag_rows(partition, row_key, Level.SERIES, row.summary, row.tags)
+
+
+def _tag_rows(partition: str, row_key: str, level: Level, summary: Summary, tags: TagValues) -> dict[LookupKey, str]:
+    """The rows in the tables of extended query tags; each has the value of its own tag besides the summary."""
+    rows: dict[LookupKey, str] = {}
+    for tag, (_, key, element) in tags.items():
+        attribute = ExtendedAttribute(int(key, 16), element["vr"], level, tag)
+        own = json.dumps(summary | {key: element}, ensure_ascii=False, separators=(",", ":"))
+        for table, partition_key in _places(partition, attribute, {key: element}):
+            rows[table, partition_key, row_key] = own
+    return rows
 
 
 def _places(partition: str, attribute: Attribute, summary: Summary) -> list[tuple[str, str]]:

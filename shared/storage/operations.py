@@ -1,4 +1,4 @@
-"""The table `operations`: long-running operations (OPS-1 to OPS-25) and the lock that lets one bulk update run at a time."""
+"""The table `operations`: long-running operations (OPS-1 to OPS-25) and the locks that let one of a type run at a time."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ TABLE = "operations"
 
 NOT_STARTED, RUNNING, SUCCEEDED, FAILED, CANCELED = "notStarted", "running", "succeeded", "failed", "canceled"
 ENDED = frozenset({SUCCEEDED, FAILED, CANCELED})
+
+UPDATE, REINDEX = "update", "reindex"
+"""Types (OPS-11), which are the names of the locks as well."""
 
 _LOCK, _CHECK = "lock", "check"
 
@@ -30,7 +33,10 @@ class UpdateResults:
 
 @dataclass(slots=True)
 class OperationRow:
-    """`created` and `updated` in microseconds since 1970; `percent` from 0 to 100."""
+    """`created` and `updated` in microseconds since 1970; `percent` from 0 to 100.
+
+    `results` are those of an update, `resources` the paths of the extended query tags that a re-index is about (OPS-16).
+    """
 
     id: str
     type: str
@@ -39,6 +45,7 @@ class OperationRow:
     updated: int = 0
     percent: int = 0
     results: UpdateResults = field(default_factory=UpdateResults)
+    resources: list[str] = field(default_factory=list)
     etag: str = ""
 
 
@@ -63,6 +70,7 @@ class Operations:
             updated=number(row, "updated"),
             percent=number(row, "percent"),
             results=UpdateResults(**json.loads(text(row, "results"))),
+            resources=text(row, "resources").split(),
             etag=entity.etag,
         )
 
@@ -129,6 +137,7 @@ def _entity(operation: OperationRow) -> Entity:
             "updated": operation.updated,
             "percent": operation.percent,
             "results": json.dumps(asdict(operation.results)),
+            "resources": " ".join(operation.resources),
         },
         operation.etag,
     )

@@ -10,7 +10,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.dicom.change_set import Changes, HeadLayout, merge
 from shared.storage import keys
@@ -19,6 +19,21 @@ from shared.storage.properties import number, pack, text, unpack
 from shared.storage.wire import Entity, Value
 
 type Summary = dict[str, dict[str, Any]]
+
+
+class TagValue(NamedTuple):
+    """The value that an extended query tag has in a study or series: that of the instance stored as `version` (EQT-63).
+
+    `key` is the attribute's name in DICOM JSON, `element` its DICOM JSON element with the one value that is indexed.
+    """
+
+    version: int
+    key: str
+    element: dict[str, Any]
+
+
+type TagValues = dict[int, TagValue]
+"""Values by the id of the tag. Rows may name tags that are gone, or that a process does not know yet."""
 
 _ROW_BYTES = 700 * 1024
 
@@ -35,6 +50,7 @@ class StudyRow:
     summary: Summary
     newest: tuple[str, str]
     etag: str = ""
+    tags: TagValues = field(default_factory=dict)
 
     def entity(self, partition_key: str) -> Entity:
         return Entity(
@@ -48,6 +64,7 @@ class StudyRow:
                 "series": self.series,
                 "summary": _dump(self.summary),
                 "newest": keys.SEPARATOR.join(self.newest),
+                **_pack_tags(self.tags),
             },
             self.etag,
         )
@@ -65,6 +82,7 @@ class StudyRow:
             summary=json.loads(text(row, "summary")),
             newest=(series, sop_instance),
             etag=entity.etag,
+            tags=_unpack_tags(row),
         )
 
 
@@ -78,6 +96,7 @@ class SeriesRow:
     summary: Summary
     newest: str
     etag: str = ""
+    tags: TagValues = field(default_factory=dict)
 
     def entity(self, partition_key: str) -> Entity:
         return Entity(
@@ -90,6 +109,7 @@ class SeriesRow:
                 "number": self.number,
                 "summary": _dump(self.summary),
                 "newest": self.newest,
+                **_pack_tags(self.tags),
             },
             self.etag,
         )
@@ -106,6 +126,7 @@ class SeriesRow:
             summary=json.loads(text(row, "summary")),
             newest=text(row, "newest"),
             etag=entity.etag,
+            tags=_unpack_tags(row),
         )
 
 
@@ -314,6 +335,15 @@ class StudyHead:
     def current_version(self, version: int) -> int:
         """The version of the latest state of the instance that was stored as `version`."""
         return max([version, *(row.version for row in self.change_sets if row.cover >= version)])
+
+
+def _pack_tags(tags: TagValues) -> dict[str, Value]:
+    return pack("t", zlib.compress(json.dumps(tags, separators=(",", ":")).encode())) if tags else {}
+
+
+def _unpack_tags(row: dict[str, Value]) -> TagValues:
+    packed = unpack("t", row)
+    return {int(tag): TagValue(*value) for tag, value in json.loads(zlib.decompress(packed)).items()} if packed else {}
 
 
 def _dump(value: dict[str, dict[str, Any]]) -> str:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from shared.storage import change_feed, instances, intents, lookups, operations, partitions
+from shared.storage import change_feed, instances, intents, lookups, operations, partitions, query_tags
 from shared.storage.account import StorageAccount
 from shared.storage.wire import Wire
 
-TABLES = (instances.TABLE, change_feed.TABLE, intents.TABLE, operations.TABLE, partitions.TABLE, *lookups.TABLES)
+TABLES = (
+    instances.TABLE,
+    change_feed.TABLE,
+    intents.TABLE,
+    operations.TABLE,
+    partitions.TABLE,
+    query_tags.TABLE,
+    *lookups.TABLES,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +29,7 @@ class Storage:
     intents: intents.Intents
     operations: operations.Operations
     partitions: partitions.Partitions
+    query_tags: query_tags.QueryTags
 
     @classmethod
     async def open(cls, account: StorageAccount) -> Storage:
@@ -34,6 +43,7 @@ class Storage:
             intents=intents.Intents(wire),
             operations=operations.Operations(wire),
             partitions=partitions.Partitions(wire),
+            query_tags=query_tags.QueryTags(wire),
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(wire.create_container())

@@ -17,7 +17,9 @@ from typing import Any
 from shared.services import bulk_update, delete
 from shared.services.bulk_update import StudyUpdate
 from shared.services.store import store
+from shared.services.tag_index import index_study
 from shared.settings import Settings
+from shared.storage import keys
 from shared.storage.account import StorageAccount
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
@@ -27,7 +29,7 @@ async def main() -> None:
     storage = await Storage.open(StorageAccount.from_environment(os.environ))
     print("ready", flush=True)
     action, *arguments = json.loads(await asyncio.to_thread(sys.stdin.readline))
-    await {"store": do_store, "delete": do_delete, "update": do_update}[action](storage, *arguments)
+    await {"store": do_store, "delete": do_delete, "update": do_update, "index": do_index}[action](storage, *arguments)
     print("done", flush=True)
     await storage.close()
 
@@ -50,6 +52,11 @@ async def do_delete(storage: Storage, study: str) -> None:
 
 async def do_update(storage: Storage, operation: str, study: str, changes: dict[str, Any]) -> None:
     await bulk_update.update_study(storage, StudyUpdate(operation, 0, DEFAULT, study, changes))
+
+
+async def do_index(storage: Storage, study: str) -> None:
+    tags = await storage.query_tags.read()
+    await index_study(storage, keys.study_partition(DEFAULT, study), tags, tags.indexed)
 
 
 if __name__ == "__main__":

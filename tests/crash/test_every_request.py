@@ -23,15 +23,18 @@ from shared.services.bulk_update import StudyUpdate
 from shared.services.query import Query, parse
 from shared.services.search import search
 from shared.services.stored_file import read_file
+from shared.services.tag_index import index_study
 from shared.storage import keys
 from shared.storage.account import StorageAccount
 from shared.storage.change_feed import Entry
+from shared.storage.lookups import table_of
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from shared.storage.wire import StorageError
 from tests import builders
 from tests.support.dicomweb import Uids
 from tests.support.host import ROOT
+from tests.support.query_tags import register, remove_tags
 from tests.support.services import store_files
 from tests.support.storage_proxy import Cut, Exchange, StorageProxy
 
@@ -187,6 +190,35 @@ async def test_bulk_update(storage: Storage, proxy: StorageProxy) -> None:
         assert await found(storage, Level.STUDY, PatientID=changed) == 1, f"request {number}"
     assert number > 10
     await assert_sound(storage)
+
+
+async def test_index_of_tags(storage: Storage, proxy: StorageProxy) -> None:
+    """EQT-81, D-64: run again, the index of a study is what its instances say, and nothing is left of what it was."""
+    number, ended = 0, False
+    await register(storage, ("PatientAge", "study"), ("PatientSex", "series"), ("PatientWeight", "instance"))
+    tags = await storage.query_tags.read()
+    while not ended:
+        number += 1
+        study, series = generate_uid(), generate_uid()
+        key = keys.study_partition(DEFAULT, study)
+        old = [
+            builders.instance(study, series, PatientAge="030Y", PatientSex="M", PatientWeight="70") for _ in range(2)
+        ]
+        await store_files(storage, old)
+        changes = {"00101010": {"vr": "AS", "Value": ["040Y"]}, "00100040": {"vr": "CS"}}
+        await bulk_update._apply(storage, StudyUpdate(uuid.uuid4().hex, 0, DEFAULT, study, changes))
+        ended = await run(proxy, number, "index", study)
+        await index_study(storage, key, tags, tags.indexed)
+        rows: dict[str, list[str]] = {}
+        for attribute in tags.indexed:
+            entities = storage.wire.entities(table_of(attribute), "")
+            rows[attribute.keyword] = [e.partition_key.split("=")[1] async for e in entities if study in e.row_key]
+        assert rows == {"PatientAge": ["040y"], "PatientSex": [], "PatientWeight": ["70.0", "70.0"]}, (
+            f"request {number}"
+        )
+        assert not (await storage.instances.head(key)).outbox
+    assert number > 8
+    await remove_tags(storage)
 
 
 async def test_storage_that_fails_for_a_while(storage: Storage, proxy: StorageProxy) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -74,6 +75,34 @@ def test_kill_during_bulk_update(new_host: Host, delay: float) -> None:
     latest = new_host.get(f"/v2{Uids.of(files[0]).instance_path}", Accept=ANY_FILE).content
     assert pydicom.dcmread(BytesIO(latest)).PatientName == "New^Name"
     assert finished(new_host, started(bulk_update(new_host, [study], NAME)))["status"] == "succeeded"
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.2, 0.6])
+def test_kill_during_reindex(new_host: Host, delay: float) -> None:
+    """EQT-81, EQT-85: the operation goes on after the restart, and every instance is found exactly once."""
+    base = f"/v2/partitions/{generate_uid()[-30:]}"
+    study, weights = generate_uid(), ["70", "80"]
+    files = [builders.instance(study, rows=0, PatientAge="030Y", PatientWeight=weights[n % 2]) for n in range(60)]
+    files += [builders.instance(rows=0, PatientAge="040Y", PatientWeight="80") for _ in range(60)]
+    assert store(new_host, *files, base=base).status_code == 200
+    body = json.dumps([{"path": "PatientAge", "level": "study"}, {"path": "PatientWeight", "level": "instance"}])
+    tags = "/v2/extendedquerytags"
+    operation = started(new_host.call("POST", tags, body, Content_Type="application/json"))
+    time.sleep(delay)
+    new_host.kill()
+    new_host.start()
+    assert finished(new_host, operation)["status"] == "succeeded"
+    for path, hits in (
+        ("/studies?PatientAge=030Y", 1),
+        ("/studies?PatientAge=040Y", 60),
+        ("/instances?PatientWeight=70", 30),
+        ("/instances?PatientWeight=80", 90),
+    ):
+        found = new_host.get(f"{base}{path}&limit=200").json()
+        assert len(found) == len({value(item, "00080018") or value(item, "0020000D") for item in found}) == hits
+    for path in ("PatientAge", "PatientWeight"):
+        assert new_host.get(f"{tags}/{path}").json()["status"] == "ready"
+        assert new_host.call("DELETE", f"{tags}/{path}").status_code == 204
 
 
 @pytest.mark.parametrize("delay", [0.01, 0.05, 0.1, 0.2, 0.4])

@@ -11,10 +11,10 @@ from pydicom.uid import generate_uid
 
 from shared.services import bulk_update, delete, operations
 from shared.services.bulk_update import LOCK, StudyUpdate
-from shared.services.operations import UpdateActive
+from shared.services.operations import OperationActive
 from shared.services.study_check import check_study
 from shared.storage import keys
-from shared.storage.operations import CANCELED, FAILED, SUCCEEDED
+from shared.storage.operations import CANCELED, FAILED, SUCCEEDED, UPDATE
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from shared.storage.wire import StorageError
@@ -125,11 +125,13 @@ async def free(storage: Storage) -> bool:
 async def test_race_for_the_lock(storage: Storage, other_host: Storage) -> None:
     """UPD-17: fifty requests on two hosts; one gets it, the others are told its id."""
     durable = Orchestrations()
-    requests = (operations.start_update((storage, other_host)[n % 2], durable.status, durable.start) for n in range(50))
+    requests = (
+        operations.start((storage, other_host)[n % 2], UPDATE, durable.status, durable.start) for n in range(50)
+    )
     outcomes = await asyncio.gather(*requests, return_exceptions=True)
     [winner] = [outcome for outcome in outcomes if isinstance(outcome, str)]
     losers = [outcome for outcome in outcomes if not isinstance(outcome, str)]
-    assert {error.operation_id for error in losers if isinstance(error, UpdateActive)} == {winner}
+    assert {error.operation_id for error in losers if isinstance(error, OperationActive)} == {winner}
     assert list(durable.statuses) == [winner]
     await bulk_update.end(storage, winner)
     assert await free(storage)
@@ -139,7 +141,7 @@ async def test_race_for_the_lock(storage: Storage, other_host: Storage) -> None:
 async def test_lock_is_released_at_the_end(storage: Storage, failed: int) -> None:
     """UPD-32, UPD-33: whether studies failed or not."""
     durable = Orchestrations()
-    operation = await operations.start_update(storage, durable.status, durable.start)
+    operation = await operations.start(storage, UPDATE, durable.status, durable.start)
     assert await bulk_update.begin(storage, operation)
     await bulk_update.record(storage, operation, 2, 1, "1.2", 3)
     await bulk_update.record(storage, operation, 2, 2, "1.3", None if failed else 4)
@@ -158,7 +160,7 @@ async def test_lock_is_released_at_the_end(storage: Storage, failed: int) -> Non
 async def test_lock_never_survives_its_operation(storage: Storage, status: str | None, ended: str, who: str) -> None:
     """UPD-34, OPS-19: an orchestration that was terminated, broke down or was purged; nobody needs to ask for it."""
     durable = Orchestrations()
-    operation = await operations.start_update(storage, durable.status, durable.start)
+    operation = await operations.start(storage, UPDATE, durable.status, durable.start)
     assert await bulk_update.begin(storage, operation)
     await durable.forget(operation)
     if status:
@@ -166,7 +168,7 @@ async def test_lock_never_survives_its_operation(storage: Storage, status: str |
     if who == "upkeep":
         await operations.tend(storage, durable.status, durable.forget)
         assert await free(storage)
-    following = await operations.start_update(storage, durable.status, durable.start)
+    following = await operations.start(storage, UPDATE, durable.status, durable.start)
     assert (await operations.find(storage, operation, durable.status)).status == ended
     assert not await bulk_update.begin(storage, operation)
     await bulk_update.end(storage, following)
@@ -176,7 +178,7 @@ async def test_lock_never_survives_its_operation(storage: Storage, status: str |
 async def test_lock_that_a_crash_left(storage: Storage, removed: bool) -> None:
     """Between the end of the operation, or its removal, and the release."""
     durable = Orchestrations()
-    operation = await operations.start_update(storage, durable.status, durable.start)
+    operation = await operations.start(storage, UPDATE, durable.status, durable.start)
     row = await storage.operations.get(operation)
     assert row is not None
     row.status = SUCCEEDED
@@ -197,11 +199,11 @@ async def test_request_that_dies_before_it_starts_its_orchestration(
         raise OSError
 
     with pytest.raises(OSError):  # noqa: PT011
-        await operations.start_update(storage, durable.status, die)
-    with pytest.raises(UpdateActive) as active:
-        await operations.start_update(storage, durable.status, durable.start)
+        await operations.start(storage, UPDATE, durable.status, die)
+    with pytest.raises(OperationActive) as active:
+        await operations.start(storage, UPDATE, durable.status, durable.start)
     monkeypatch.setattr(operations, "_START_SECONDS", 0)
-    following = await operations.start_update(storage, durable.status, durable.start)
+    following = await operations.start(storage, UPDATE, durable.status, durable.start)
     assert not await bulk_update.begin(storage, active.value.operation_id)
     assert await bulk_update.begin(storage, following)
     await bulk_update.end(storage, following)

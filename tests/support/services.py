@@ -17,12 +17,12 @@ async def chunks(data: bytes) -> AsyncIterator[bytes]:
         yield data[start : start + 65536]
 
 
-async def store_files(storage: Storage, files: Iterable[bytes]) -> StoreResult:
+async def store_files(storage: Storage, files: Iterable[bytes], partition: str = DEFAULT) -> StoreResult:
     async def parts() -> AsyncIterator[AsyncIterator[bytes]]:
         for file in files:
             yield chunks(file)
 
-    return await store(storage, Settings(), parts(), DEFAULT, None)
+    return await store(storage, Settings(), parts(), partition, None)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from shared import errors
-from shared.services.operations import UpdateActive
+from shared.services.operations import OperationActive
 from shared.storage.wire import StorageError
 from shared.web.problems import STATUS, answer_to
 
@@ -22,7 +22,7 @@ def test_every_error_has_a_status(kind: type[errors.ServiceError]) -> None:
 
 
 def test_a_special_case_has_the_status_of_its_kind() -> None:
-    assert answer_to(UpdateActive("1")).status_code == 409
+    assert answer_to(OperationActive("update", "1")).status_code == 409
 
 
 def test_storage_that_does_not_answer_is_worth_another_try() -> None:

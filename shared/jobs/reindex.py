@@ -1,0 +1,53 @@
+"""The orchestration of a re-index: a batch of studies at a time, each time with a history of its own (EQT-81).
+
+Running orchestrations are replayed against this code: one that schedules other activities needs another name.
+"""
+
+from collections.abc import Generator
+from typing import Any
+
+import azure.durable_functions as df
+
+from shared.services import reindex as service
+from shared.services.service import storage
+
+blueprint = df.Blueprint()
+
+_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=4)
+
+
+@blueprint.function_name("reindex")
+@blueprint.orchestration_trigger(context_name="context")
+def reindex(context: df.DurableOrchestrationContext) -> Generator[Any, Any]:
+    """Input: operation; from the second execution on also after, done, total."""
+    task: dict[str, Any] = context.get_input()
+    if "total" not in task:
+        total = yield context.call_activity_with_retry("begin_reindex", _RETRY, task["operation"])
+        if total is None:
+            return
+        task = {**task, "after": None, "done": 0, "total": total}
+    after, done = yield context.call_activity_with_retry("reindex_batch", _RETRY, task)
+    if after is None:
+        yield context.call_activity_with_retry("end_reindex", _RETRY, task["operation"])
+        return
+    context.continue_as_new({**task, "after": after, "done": done})
+
+
+@blueprint.function_name("begin_reindex")
+@blueprint.activity_trigger(input_name="operation")
+async def begin_reindex(operation: str) -> int | None:
+    return await service.begin(await storage(), operation)
+
+
+@blueprint.function_name("reindex_batch")
+@blueprint.activity_trigger(input_name="task")
+async def reindex_batch(task: dict) -> list:  # type: ignore[type-arg]
+    after = tuple(task["after"]) if task["after"] else None
+    following, done = await service.batch(await storage(), task["operation"], after, task["done"], task["total"])
+    return [following and list(following), done]
+
+
+@blueprint.function_name("end_reindex")
+@blueprint.activity_trigger(input_name="operation")
+async def end_reindex(operation: str) -> None:
+    await service.end(await storage(), operation)
