@@ -13,6 +13,8 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, JPEG2000Lossless, RLELossless, SecondaryCaptureImageStorage, generate_uid
 
+from tests.support import privacy
+
 EXPLICIT_LITTLE = "1.2.840.10008.1.2.1"
 IMPLICIT_LITTLE = "1.2.840.10008.1.2"
 EXPLICIT_BIG = "1.2.840.10008.1.2.2"
@@ -58,7 +60,7 @@ def dataset(study: str | None = None, series: str | None = None, sop: str | None
     content.SOPInstanceUID = sop or generate_uid()
     content.StudyInstanceUID = study or generate_uid()
     content.SeriesInstanceUID = series or generate_uid()
-    content.PatientID = "4711"
+    content.PatientID = "patient-4711"
     content.PatientName = "Doe^Jane"
     content.PatientBirthDate = "19700102"
     content.PatientSex = "O"
@@ -73,6 +75,8 @@ def dataset(study: str | None = None, series: str | None = None, sop: str | None
     content.SeriesNumber = 1
     content.InstanceNumber = 1
     set_attributes(content, **attributes)
+    for element in content:
+        privacy.remember(element.keyword, element.value)
     return content
 
 
@@ -80,6 +84,7 @@ def set_attributes(content: Dataset, elements: Iterable[PrivateElement] = (), **
     """Sets elements of the data set, with values that may break the rules of their VR; None removes an element."""
     with config.disable_value_validation():
         for keyword, value in attributes.items():
+            privacy.remember(keyword, value)
             if keyword in content:
                 delattr(content, keyword)
             if value is not None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from devhost.azurite import Azurite
 from shared.storage.account import StorageAccount
 from shared.storage.storage import Storage
+from tests.support import privacy
 from tests.support.host import Host
 from tests.support.storage_proxy import StorageProxy, running_proxy
 
@@ -23,6 +25,29 @@ def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
     emulator = Azurite.start(tmp_path_factory.mktemp("azurite"))
     yield emulator
     emulator.stop()
+
+
+class _Lines(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(self.format(record))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def logged() -> Iterator[list[str]]:
+    """What the services log in this process, without patient data. Hosts, which log to files, are asked when they stop."""
+    handler = _Lines()
+    loggers = [logging.getLogger(name) for name in ("shared", "dicom")]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    yield handler.lines
+    for logger in loggers:
+        logger.removeHandler(handler)
+    assert privacy.leaks("\n".join(handler.lines)) == []
 
 
 @pytest.fixture(scope="session")

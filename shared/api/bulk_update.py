@@ -17,6 +17,7 @@ from shared.services.update_preview import StudyPreview, preview
 from shared.services.update_request import InvalidChanges, UpdateRequest, parse
 from shared.settings import Action
 from shared.storage.operations import UPDATE
+from shared.telemetry import carrier
 from shared.web.data_sets import data_set, failed_attributes
 from shared.web.problems import problem
 from shared.web.routing import Call, endpoint
@@ -47,7 +48,13 @@ async def post_bulk_update(call: Call) -> Response:
     assert client is not None
 
     async def start(operation_id: str) -> None:
-        task = {"operation": operation_id, "partition": partition, "studies": update.studies, "changes": update.changes}
+        task = {
+            "operation": operation_id,
+            "partition": partition,
+            "studies": update.studies,
+            "changes": update.changes,
+            "trace": carrier(),
+        }
         await client.start_new(ORCHESTRATOR, operation_id, task)
 
     try:

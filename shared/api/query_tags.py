@@ -16,6 +16,7 @@ from shared.services.service import storage
 from shared.services.tag_request import parse_entries, parse_path, parse_query_status
 from shared.settings import Action
 from shared.storage.query_tags import QueryTag
+from shared.telemetry import carrier
 from shared.web.problems import problem
 from shared.web.routing import Call, endpoint
 
@@ -33,7 +34,7 @@ async def post_tags(call: Call) -> Response:
     assert client is not None
 
     async def start(operation_id: str) -> None:
-        await client.start_new(ORCHESTRATOR, operation_id, {"operation": operation_id})
+        await client.start_new(ORCHESTRATOR, operation_id, {"operation": operation_id, "trace": carrier()})
 
     try:
         operation_id = await query_tags.add(await storage(), entries, orchestration_status(client), start)

@@ -11,6 +11,7 @@ import azure.durable_functions as df
 from shared.services import bulk_update as service
 from shared.services.bulk_update import StudyUpdate
 from shared.services.service import storage
+from shared.telemetry import operation
 
 blueprint = df.Blueprint()
 
@@ -20,10 +21,11 @@ _RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_
 @blueprint.function_name("bulk_update")
 @blueprint.orchestration_trigger(context_name="context")
 def bulk_update(context: df.DurableOrchestrationContext) -> Generator[Any, Any]:
-    """Input: operation, partition, studies, changes."""
+    """Input: operation, partition, studies, changes, and the trace that all of its activities belong to."""
     task: dict[str, Any] = context.get_input()
-    operation, studies = task["operation"], task["studies"]
-    if not (yield context.call_activity_with_retry("begin_update", _RETRY, operation)):
+    studies = task["studies"]
+    whole = {"operation": task["operation"], "trace": task["trace"]}
+    if not (yield context.call_activity_with_retry("begin_update", _RETRY, whole)):
         return
     for index, study in enumerate(studies):
         part = {**task, "studies": None, "index": index, "study": study}
@@ -31,38 +33,42 @@ def bulk_update(context: df.DurableOrchestrationContext) -> Generator[Any, Any]:
             updated = yield context.call_activity_with_retry("update_study", _RETRY, part)
         except Exception:
             updated = None
-        outcome = {"operation": operation, "total": len(studies), "done": index + 1, "study": study, "updated": updated}
+        outcome = {**whole, "total": len(studies), "done": index + 1, "study": study, "updated": updated}
         yield context.call_activity_with_retry("record_study", _RETRY, outcome)
-    yield context.call_activity_with_retry("end_update", _RETRY, operation)
+    yield context.call_activity_with_retry("end_update", _RETRY, whole)
 
 
 @blueprint.function_name("begin_update")
-@blueprint.activity_trigger(input_name="operation")
-async def begin_update(operation: str) -> bool:
-    return await service.begin(await storage(), operation)
+@blueprint.activity_trigger(input_name="whole")
+async def begin_update(whole: dict) -> bool:  # type: ignore[type-arg]
+    with operation("begin_update", whole["trace"]):
+        return await service.begin(await storage(), whole["operation"])
 
 
 @blueprint.function_name("update_study")
 @blueprint.activity_trigger(input_name="part")
 async def update_study(part: dict) -> int | None:  # type: ignore[type-arg]
     update = StudyUpdate(part["operation"], part["index"], part["partition"], part["study"], part["changes"])
-    return await service.update_study(await storage(), update)
+    with operation("update_study", part["trace"]):
+        return await service.update_study(await storage(), update)
 
 
 @blueprint.function_name("record_study")
 @blueprint.activity_trigger(input_name="outcome")
 async def record_study(outcome: dict) -> None:  # type: ignore[type-arg]
-    await service.record(
-        await storage(),
-        outcome["operation"],
-        outcome["total"],
-        outcome["done"],
-        outcome["study"],
-        outcome["updated"],
-    )
+    with operation("record_study", outcome["trace"]):
+        await service.record(
+            await storage(),
+            outcome["operation"],
+            outcome["total"],
+            outcome["done"],
+            outcome["study"],
+            outcome["updated"],
+        )
 
 
 @blueprint.function_name("end_update")
-@blueprint.activity_trigger(input_name="operation")
-async def end_update(operation: str) -> None:
-    await service.end(await storage(), operation)
+@blueprint.activity_trigger(input_name="whole")
+async def end_update(whole: dict) -> None:  # type: ignore[type-arg]
+    with operation("end_update", whole["trace"]):
+        await service.end(await storage(), whole["operation"])

@@ -10,6 +10,7 @@ import azure.durable_functions as df
 
 from shared.services import reindex as service
 from shared.services.service import storage
+from shared.telemetry import operation
 
 blueprint = df.Blueprint()
 
@@ -19,35 +20,38 @@ _RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_
 @blueprint.function_name("reindex")
 @blueprint.orchestration_trigger(context_name="context")
 def reindex(context: df.DurableOrchestrationContext) -> Generator[Any, Any]:
-    """Input: operation; from the second execution on also after, done, total."""
+    """Input: operation, and the trace that its activities belong to; from the second execution on also after, done, total."""
     task: dict[str, Any] = context.get_input()
     if "total" not in task:
-        total = yield context.call_activity_with_retry("begin_reindex", _RETRY, task["operation"])
+        total = yield context.call_activity_with_retry("begin_reindex", _RETRY, task)
         if total is None:
             return
         task = {**task, "after": None, "done": 0, "total": total}
     after, done = yield context.call_activity_with_retry("reindex_batch", _RETRY, task)
     if after is None:
-        yield context.call_activity_with_retry("end_reindex", _RETRY, task["operation"])
+        yield context.call_activity_with_retry("end_reindex", _RETRY, task)
         return
     context.continue_as_new({**task, "after": after, "done": done})
 
 
 @blueprint.function_name("begin_reindex")
-@blueprint.activity_trigger(input_name="operation")
-async def begin_reindex(operation: str) -> int | None:
-    return await service.begin(await storage(), operation)
+@blueprint.activity_trigger(input_name="task")
+async def begin_reindex(task: dict) -> int | None:  # type: ignore[type-arg]
+    with operation("begin_reindex", task["trace"]):
+        return await service.begin(await storage(), task["operation"])
 
 
 @blueprint.function_name("reindex_batch")
 @blueprint.activity_trigger(input_name="task")
 async def reindex_batch(task: dict) -> list:  # type: ignore[type-arg]
     after = tuple(task["after"]) if task["after"] else None
-    following, done = await service.batch(await storage(), task["operation"], after, task["done"], task["total"])
+    with operation("reindex_batch", task["trace"]):
+        following, done = await service.batch(await storage(), task["operation"], after, task["done"], task["total"])
     return [following and list(following), done]
 
 
 @blueprint.function_name("end_reindex")
-@blueprint.activity_trigger(input_name="operation")
-async def end_reindex(operation: str) -> None:
-    await service.end(await storage(), operation)
+@blueprint.activity_trigger(input_name="task")
+async def end_reindex(task: dict) -> None:  # type: ignore[type-arg]
+    with operation("end_reindex", task["trace"]):
+        await service.end(await storage(), task["operation"])

@@ -26,6 +26,7 @@ from shared.storage.operations import UPDATE as LOCK
 from shared.storage.rows import ChangeSetRow, Outbox, StudyHead, StudyRow, Summary
 from shared.storage.storage import Storage
 from shared.storage.wire import Operation, TransactionFailed
+from shared.telemetry import update_duration
 
 logger = logging.getLogger(__name__)
 
@@ -180,6 +181,7 @@ async def end(storage: Storage, operation_id: str) -> None:
     if operation is not None and operation.status not in ENDED:
         operation.percent = 100
         await _save(storage, operation, status=FAILED if operation.results.study_failed else SUCCEEDED)
+        update_duration.record(time.time() - operation.created / 1_000_000, {"dicom.update.status": operation.status})
         if operation.status == FAILED:
             logger.warning("Operation failed: %s", operation_id)
     await storage.operations.release(LOCK, operation_id)

@@ -12,21 +12,22 @@ import pickle
 import resource
 import signal
 import struct
+import sys
 import warnings
 from typing import BinaryIO, Final
 
 LENGTH: Final = struct.Struct("<Q")
 
-# What a call may take; a code stream can claim any size. Both end the process.
-MAX_MEMORY_BYTES: Final = 4 << 30
+# What a call may take. It ends the process, as memory does; a code stream can claim any size.
 MAX_SECONDS: Final = 200
 
 
 def main() -> None:
-    """Serves calls from the standard input until it ends."""
+    """Serves calls from the standard input until it ends. The argument is the memory that this process may take, in bytes."""
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # codecs print
-    resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
+    memory = int(sys.argv[1])
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     warnings.simplefilter("ignore")
     logging.disable()
     while request := _read(requests):

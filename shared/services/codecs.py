@@ -11,7 +11,9 @@ import os
 import pickle
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final
 
 from shared.errors import NotAcceptable
@@ -20,6 +22,22 @@ from shared.services.codec_process import LENGTH
 
 # What is decoded or encoded at once, in this process.
 MAX_PROCESSES: Final = max(2, min(4, os.process_cpu_count() or 1))
+
+_CONTROL_GROUPS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Where a container finds what memory it may use, by version 2 and by version 1 of control groups."""
+
+
+def instance_memory(limits: Iterable[str | Path] = _CONTROL_GROUPS) -> int:
+    """The memory that this instance has, in bytes: all of the machine's, or what its control group may use."""
+    found = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    for limit in limits:
+        with suppress(OSError, ValueError):  # there is no such file, or it says "max"
+            found.append(int(Path(limit).read_text()))
+    return min(found)
+
+
+MAX_MEMORY_BYTES: Final = min(4 << 30, instance_memory() * 3 // 4 // MAX_PROCESSES)
+"""What each process may take. Together they leave a quarter to the service: out of memory, the instance would end whole."""
 
 _PIPE_BYTES: Final = 1 << 20
 
@@ -89,6 +107,7 @@ async def _start() -> Process:
         sys.executable,
         "-m",
         codec_process.__name__,
+        str(MAX_MEMORY_BYTES),
         stdin=PIPE,
         stdout=PIPE,
         stderr=DEVNULL,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,6 +13,8 @@ from shared.errors import Conflict, NotFound, ServiceError
 from shared.storage.operations import CANCELED, ENDED, FAILED, NOT_STARTED, REINDEX, UPDATE, OperationRow
 from shared.storage.storage import Storage
 from shared.storage.wire import TransactionFailed
+
+logger = logging.getLogger(__name__)
 
 type OrchestrationStatus = Callable[[str], Awaitable[str | None]]
 """Operation id -> runtime status of its orchestration, None when there is none."""
@@ -116,6 +119,8 @@ async def find(storage: Storage, operation_id: str, status: OrchestrationStatus)
         row.status = ended
         with suppress(TransactionFailed):
             await storage.operations.save(row)
+            if ended == FAILED:
+                logger.warning("Operation failed: %s", operation_id)
             await storage.operations.release(row.type, operation_id)
             return row
 

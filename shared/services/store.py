@@ -25,6 +25,7 @@ from shared.storage.intents import STORE, Intent, new_request_id
 from shared.storage.lookups import instance_key
 from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
+from shared.telemetry import stored_size
 
 ALREADY_EXISTS = 0xB00E
 
@@ -158,6 +159,8 @@ class _StoreRequest:
     async def _publish(self, key: str, committed: Committed, batch: Sequence[Received]) -> None:
         if not committed.stored:
             return
+        for row in committed.stored:
+            stored_size.record(row.length)
         tags = {item.row.row_key: item.tags for item in batch if item.row}
         lookups = [instance_key(key, row) for row in committed.stored]
         lookups += [name for row in committed.stored for name in instance_keys(key, row, tags[row.row_key])]

@@ -22,9 +22,11 @@ from shared.storage.operations import ENDED
 from shared.storage.rows import InstanceRow, StudyRow
 from shared.storage.storage import Storage
 from shared.storage.wire import Entity, Operation, TransactionFailed
+from shared.telemetry import intents_open
 
 _MARKERS_AT_ONCE = 1000
 _MARKER_SECONDS = 24 * 3600
+_OLD_SECONDS = 600
 
 logger = logging.getLogger(__name__)
 
@@ -32,9 +34,12 @@ logger = logging.getLogger(__name__)
 async def upkeep(storage: Storage, settings: Settings) -> None:
     """Goes once through all work in flight. One failing piece does not keep the others from being done."""
     now = time.time_ns() // 1000
-    for intent in await storage.intents.open():
-        if now - intent.touched < settings.intent_timeout_seconds * 1_000_000:
-            continue
+    opened = await storage.intents.open()
+    intents_open.set(len(opened))
+    silent = [intent for intent in opened if now - intent.touched >= settings.intent_timeout_seconds * 1_000_000]
+    if old := sum(now - intent.created > _OLD_SECONDS * 1_000_000 for intent in silent):
+        logger.warning("Open intents older than 10 minutes: %s", old)
+    for intent in silent:
         try:
             if await storage.intents.claim(intent):
                 await resolve(storage, intent)

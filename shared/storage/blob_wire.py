@@ -105,7 +105,7 @@ class BlobWire:
                 async for chunk in response.iter_raw():
                     offset += len(chunk)
                     breaks = 0
-                    self._blobs.counters.bytes_received += len(chunk)
+                    self._blobs.counters.add(bytes_received=len(chunk))
                     yield chunk
                 return
             except (AzureError, aiohttp.ClientError) as error:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from shared.storage.properties import number, text
 from shared.storage.wire import Entity, Operation, TransactionFailed, Wire, literal
+from shared.telemetry import feed_lag
 
 TABLE = "changefeed"
 
@@ -207,6 +208,7 @@ class ChangeFeed:
             self._head = _Head(following, now, etags[0], head.tags)
             for batch in batches:
                 batch.end()
+                feed_lag.record(_lag(batch, now))
             return
 
     async def _without_known(self, batches: list[_Batch]) -> list[_Batch]:
@@ -219,6 +221,12 @@ class ChangeFeed:
             else:
                 missing.append(batch)
         return missing
+
+
+def _lag(batch: _Batch, now: int) -> float:
+    """Seconds since the versions were made; a deleted one says nothing of when that was."""
+    made = [change.version for change in batch.changes if change.action != DELETE]
+    return max(0, now - min(made, default=now)) / 1_000_000
 
 
 def _operations(batches: Sequence[_Batch]) -> int:

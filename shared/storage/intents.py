@@ -9,7 +9,7 @@ import json
 import secrets
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from shared.storage.properties import number, pack, text, unpack
@@ -26,12 +26,16 @@ _STUDIES = tuple(f"s{part}" for part in range(12))  # the parts that `pack` can 
 
 @dataclass(slots=True)
 class Intent:
-    """`studies` are PartitionKeys of `instances`; `payload` is JSON: what the kind of work needs to be finished."""
+    """`studies` are PartitionKeys of `instances`; `payload` is JSON: what the kind of work needs to be finished.
+
+    `created` and `touched` (the last time that somebody was at it) are in microseconds since 1970.
+    """
 
     id: str
     kind: str
     studies: set[str]
     payload: Any = None
+    created: int = field(default_factory=lambda: time.time_ns() // 1000)
     touched: int = 0
     etag: str = ""
 
@@ -81,7 +85,7 @@ def _bucket(intent_id: str) -> str:
 
 def _entity(intent: Intent) -> Entity:
     intent.touched = time.time_ns() // 1000
-    properties: dict[str, Value] = {"kind": intent.kind, "touched": intent.touched}
+    properties: dict[str, Value] = {"kind": intent.kind, "created": intent.created, "touched": intent.touched}
     properties |= pack("s", _packed(sorted(intent.studies))) | pack("p", _packed(intent.payload))
     return Entity(_bucket(intent.id), intent.id, properties, intent.etag)
 
@@ -93,6 +97,7 @@ def _intent(entity: Entity) -> Intent:
         kind=text(row, "kind"),
         studies=set(_unpacked(entity, "s")),
         payload=_unpacked(entity, "p"),
+        created=number(row, "created"),
         touched=number(row, "touched"),
         etag=entity.etag,
     )

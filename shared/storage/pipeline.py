@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Collection, Mapping
-from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any
 
@@ -15,6 +14,8 @@ from azure.core.pipeline import PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import AsyncHTTPPolicy, AsyncRetryPolicy
 from azure.core.pipeline.transport import AioHttpTransport
 from azure.core.rest import AsyncHttpResponse, HttpRequest
+
+from shared.telemetry import Counters
 
 CONNECTIONS = 128
 """Of each service, so that slow readers of blobs never keep a table request waiting."""
@@ -45,15 +46,6 @@ class StorageError(Exception):
         self.code = code
 
 
-@dataclass(slots=True)
-class Counters:
-    """Requests sent, every try of them, and the bytes of their bodies and of their answers' bodies."""
-
-    transactions: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
-
-
 class _Try(AsyncHTTPPolicy[HttpRequest, AsyncHttpResponse]):
     """One try of a request: dated, counted, and its answer read, unless it is a stream that the caller wants."""
 
@@ -64,15 +56,14 @@ class _Try(AsyncHTTPPolicy[HttpRequest, AsyncHttpResponse]):
     async def send(self, request: PipelineRequest[HttpRequest]) -> PipelineResponse[HttpRequest, AsyncHttpResponse]:
         http = request.http_request
         http.headers["x-ms-date"] = formatdate(usegmt=True)
-        self._counters.transactions += 1
-        self._counters.bytes_sent += int(http.headers.get("Content-Length") or 0)
+        self._counters.add(transactions=1, bytes_sent=int(http.headers.get("Content-Length") or 0))
         response = await self.next.send(request)
         answer = response.http_response
         if answer.status_code >= 400 and not answer.is_stream_consumed:
             # An error in place of a stream: an answer that nobody reads would hold its connection.
             await answer.read()
         if answer.is_stream_consumed:
-            self._counters.bytes_received += len(answer.content)
+            self._counters.add(bytes_received=len(answer.content))
         return response
 
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from shared.telemetry import Counters
+
 from .account import StorageAccount
 from .blob_wire import BLOB_HEADERS, BlobNotFound, BlobWire, StoredBlob
-from .pipeline import Counters, Pipeline, StorageError, open_session
+from .pipeline import Pipeline, StorageError, open_session
 from .signing import BlobSharedKey, TableSharedKey, bearer_token, managed_identity
 from .table_codec import Entity, Operation, Value, literal
 from .table_wire import TABLE_HEADERS, Continuation, Page, TableWire, TransactionFailed

@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from fastapi import Request
 
 from shared.errors import BadRequest
+from shared.telemetry import trace_id
 
 HEADER_PREFIX = "x-ms-azuredicom-audit-"
 MOST_HEADERS = 10
 LONGEST_HEADER = 2048
 
 _WHO = ("tid", "oid", "sub", "azp", "appid")
-_RESOURCE = ("partition", "study", "series", "instance", "frames", "operation", "tag")
+_UID = r"[0-9.]{1,64}"
+_RESOURCE = {
+    "partition": r"[A-Za-z0-9_.-]{1,64}",
+    "study": _UID,
+    "series": _UID,
+    "instance": _UID,
+    "frames": r"[0-9,]+",
+    "operation": r"[0-9A-Fa-f-]{1,64}",
+    "tag": r"[0-9A-Za-z]{1,64}",
+}
+"""What a path names, and what that looks like: whatever else stands there names nothing, and may be a patient's name."""
 
 logger = logging.getLogger("dicom.audit")
 
@@ -49,7 +61,8 @@ def record(
     details: Mapping[str, Any],
 ) -> None:
     """Writes the event. `details` are what the operation adds: UIDs that stand in bodies, and the custom headers."""
-    resource = {name: request.path_params[name] for name in _RESOURCE if name in request.path_params}
+    given = {name: str(request.path_params.get(name, "")) for name in _RESOURCE}
+    resource = {name: value for name, value in given.items() if re.fullmatch(_RESOURCE[name], value)}
     event = {
         "operation": operation,
         "method": request.method,
@@ -59,4 +72,6 @@ def record(
         "resource": resource,
         **details,
     }
+    if trace := trace_id():  # AUD-10
+        event["traceId"] = trace
     logger.info(json.dumps(event, default=str))

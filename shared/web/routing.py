@@ -22,8 +22,10 @@ from starlette.requests import ClientDisconnect
 
 from shared.settings import Action, Settings
 from shared.storage.partitions import DEFAULT as DEFAULT_PARTITION
+from shared.telemetry import Operation
 from shared.web import audit, cors
 from shared.web.access import ANYBODY, Caller, Gate
+from shared.web.measured import MeasuredBody
 from shared.web.problems import answer_to, problem
 
 VERSION = "v2"
@@ -141,7 +143,18 @@ def _register_durable(blueprint: df.Blueprint, name: str, route: str, resource: 
 
 async def _answer(request: Request, resource: _Resource, durable: df.DurableOrchestrationClient | None) -> Response:
     request_id = uuid.uuid4().hex
-    response = await _respond(request, request_id, resource, durable)
+    operation = Operation("other", request.headers, {"dicom.request_id": request_id})
+    try:
+        with operation.running():
+            response = await _respond(request, request_id, resource, durable, operation)
+    except BaseException:
+        operation.end(failed=True)
+        raise
+    if isinstance(response, StreamingResponse):
+        chunks: Any = response.body_iterator
+        response.body_iterator = MeasuredBody(chunks, operation, response.status_code)
+    else:
+        operation.end(failed=response.status_code >= 500, status=response.status_code)
     response.headers["x-ms-request-id"] = request_id
     response.headers["api-supported-versions"] = SUPPORTED_VERSIONS
     response.headers.update(_SECURITY_HEADERS)
@@ -158,7 +171,11 @@ async def _answer(request: Request, resource: _Resource, durable: df.DurableOrch
 
 
 async def _respond(
-    request: Request, request_id: str, resource: _Resource, durable: df.DurableOrchestrationClient | None
+    request: Request,
+    request_id: str,
+    resource: _Resource,
+    durable: df.DurableOrchestrationClient | None,
+    operation: Operation,
 ) -> Response:
     version = str(request.path_params.get("version", VERSION))
     if version != VERSION:
@@ -166,6 +183,7 @@ async def _respond(
     endpoint = resource.endpoints.get("GET" if request.method == "HEAD" else request.method)
     if endpoint is None:
         return _without_endpoint(request, resource.endpoints)
+    operation.name = endpoint.operation
     service_url = f"{request.url.scheme}://{request.url.netloc}/{version}"
     partition = request.path_params.get("partition")
     base_url = f"{service_url}/partitions/{partition}" if partition else service_url
@@ -179,13 +197,17 @@ async def _respond(
         response = problem(HTTPStatus.BAD_REQUEST, "The client closed the connection before the request was complete.")
     except Exception as error:
         response = answer_to(error)
+    operation.name = call.audit.get("operation", endpoint.operation)
     if endpoint.action:
         audit.record(call.request, request_id, endpoint.operation, response.status_code, call.caller.claims, call.audit)
     return response
 
 
 def _authorize(call: Call, resource: _Resource, action: Action) -> None:
-    """Raises Forbidden or BadRequest before anything else is looked at (AUTH-20, HDR-6)."""
+    """Raises Forbidden or BadRequest before anything else of the request is looked at (AUTH-20, HDR-6).
+
+    So 403 wins over 406, 415 and 400, as where partitions are resolved first (AUTH-22, PART-15), which are always on (D-95).
+    """
     if headers := audit.custom_headers(call.request):
         call.audit["headers"] = headers
     call.caller.may(action)

@@ -61,6 +61,7 @@ def test_nobody_gets_in_without_a_token(guarded: Host, issuer: Issuer, method: s
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"].startswith(f'Bearer authorization_uri="{issuer.url}"')
     assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert response.headers["x-ms-request-id"]
 
 
 def test_open_to_anybody(guarded: Host) -> None:
@@ -74,7 +75,7 @@ def test_open_to_anybody(guarded: Host) -> None:
 
 
 def test_roles(guarded: Host, issuer: Issuer) -> None:
-    """AUTH-7, AUTH-10: 403 for what the roles do not cover; it wins over a bad UID (AUTH-21)."""
+    """AUTH-7, AUTH-10: 403 for what the roles do not cover; it wins over a bad UID (AUTH-21), and over 406 (AUTH-22)."""
     file = builders.instance()
     uids = Uids.of(file)
     assert store(guarded, issuer, "/v2/studies", file, roles=["globalReader"]) == 403
@@ -84,6 +85,8 @@ def test_roles(guarded: Host, issuer: Issuer) -> None:
     assert (status, body["detail"]) == (403, "Authorization failed.")
     assert call(guarded, issuer, "DELETE", "/v2/studies/x", roles=["globalReader", "write"])[0] == 403
     assert call(guarded, issuer, "POST", "/v2/studies/$bulkUpdate", roles=["globalReader"])[0] == 403
+    token = issuer.token(hospital="all", roles=["write"])
+    assert guarded.get("/v2/studies", Accept="text/nothing", Authorization=f"Bearer {token}").status_code == 403
     assert call(guarded, issuer, "DELETE", f"/v2{uids.study_path}", roles=["delete"])[0] == 204
 
 
@@ -120,6 +123,7 @@ def test_audit_trail(guarded: Host, issuer: Issuer) -> None:
     assert response.status_code == 200
     assert guarded.get("/v2/studies?PatientName=Secret*&PatientID=secret%20id", **headers).status_code == 200
     assert call(guarded, issuer, "DELETE", f"/v2{uids.study_path}", roles=["read"])[0] == 403
+    assert call(guarded, issuer, "GET", "/v2/studies/Secret%5ESally/metadata")[0] == 400
     own = [event for event in events(guarded) if uids.study in json.dumps(event)]
     assert [(event["operation"], event["status"]) for event in own] == [
         ("store", 200),

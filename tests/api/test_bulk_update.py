@@ -93,7 +93,7 @@ def test_metadata_search_and_etags_follow(host: Host) -> None:
     assert original.json() == before.json()
     assert original.headers["ETag"] not in (before.headers["ETag"], after.headers["ETag"])
     assert value(host.get(f"/v2/studies?PatientID={patient}").json()[0], "0020000D") == study
-    assert host.get(f"/v2/studies?StudyInstanceUID={study}&PatientID=4711").status_code == 204
+    assert host.get(f"/v2/studies?StudyInstanceUID={study}&PatientID=patient-4711").status_code == 204
 
 
 def test_frames_stay_where_they_are(host: Host) -> None:
@@ -512,7 +512,7 @@ def test_dry_run_tells_what_would_change(host: Host) -> None:
                         "keyword": "PatientID",
                         "new": {"vr": "LO", "Value": ["山田"]},
                         "current": [
-                            {"element": {"vr": "LO", "Value": ["4711"]}, "instances": 2},
+                            {"element": {"vr": "LO", "Value": ["patient-4711"]}, "instances": 2},
                             {"element": {"vr": "LO", "Value": ["other"]}, "instances": 1},
                         ],
                     },

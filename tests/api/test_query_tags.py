@@ -337,7 +337,9 @@ def test_levels_and_routes(host: Host) -> None:
         assert found(host, path, SOP, SliceThickness="1.0") == [Uids.of(first).instance]
     for path, name in (("/studies", "BodyPartExamined"), ("/studies", "SliceThickness"), ("/series", "SliceThickness")):
         assert f"AttributeId {name} is not queryable." in detail(query(host, base + path, **{name: "1"}))
-    [result] = query(host, f"{base}/series", PatientAge="040Y", BodyPartExamined="neck", PatientID="4711").json()
+    [result] = query(
+        host, f"{base}/series", PatientAge="040Y", BodyPartExamined="neck", PatientID="patient-4711"
+    ).json()
     assert (value(result, "00101010"), value(result, "00180015")) == ("040Y", "NECK")
     [result] = query(host, f"{base}/studies", PatientID="4711", PatientAge="040Y", includefield="00180015").json()
     assert value(result, "00101010") == "040Y"

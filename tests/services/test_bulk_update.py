@@ -138,8 +138,8 @@ async def test_race_for_the_lock(storage: Storage, other_host: Storage) -> None:
 
 
 @pytest.mark.parametrize("failed", [0, 1])
-async def test_lock_is_released_at_the_end(storage: Storage, failed: int) -> None:
-    """UPD-32, UPD-33: whether studies failed or not."""
+async def test_lock_is_released_at_the_end(storage: Storage, failed: int, caplog: pytest.LogCaptureFixture) -> None:
+    """UPD-32, UPD-33: whether studies failed or not; an alert looks for the one that did."""
     durable = Orchestrations()
     operation = await operations.start(storage, UPDATE, durable.status, durable.start)
     assert await bulk_update.begin(storage, operation)
@@ -150,6 +150,7 @@ async def test_lock_is_released_at_the_end(storage: Storage, failed: int) -> Non
     assert (row.percent, row.results.study_processed, row.results.study_failed) == (100, 2, failed)
     await bulk_update.end(storage, operation)
     assert (await operations.find(storage, operation, durable.status)).status == (FAILED if failed else SUCCEEDED)
+    assert caplog.messages == [f"Operation failed: {operation}"] * failed
     assert await free(storage)
 
 
@@ -157,7 +158,9 @@ async def test_lock_is_released_at_the_end(storage: Storage, failed: int) -> Non
     ("status", "ended"), [("Terminated", CANCELED), ("Canceled", CANCELED), ("Failed", FAILED), (None, CANCELED)]
 )
 @pytest.mark.parametrize("who", ["upkeep", "next update"])
-async def test_lock_never_survives_its_operation(storage: Storage, status: str | None, ended: str, who: str) -> None:
+async def test_lock_never_survives_its_operation(
+    storage: Storage, status: str | None, ended: str, who: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """UPD-34, OPS-19: an orchestration that was terminated, broke down or was purged; nobody needs to ask for it."""
     durable = Orchestrations()
     operation = await operations.start(storage, UPDATE, durable.status, durable.start)
@@ -170,6 +173,7 @@ async def test_lock_never_survives_its_operation(storage: Storage, status: str |
         assert await free(storage)
     following = await operations.start(storage, UPDATE, durable.status, durable.start)
     assert (await operations.find(storage, operation, durable.status)).status == ended
+    assert caplog.messages == [f"Operation failed: {operation}"] * (ended == FAILED)
     assert not await bulk_update.begin(storage, operation)
     await bulk_update.end(storage, following)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -30,6 +31,22 @@ async def test_a_call_that_fails_is_the_failure_of_its_request_only() -> None:
         with pytest.raises(CodecFailed):
             await codecs.run(function, *arguments)  # type: ignore[operator]
         assert await codecs.run(math.sqrt, 4.0) == 2.0
+
+
+async def test_all_processes_together_fit_into_the_instance() -> None:
+    """Else the system would end the instance, with every request that it serves (WADO-54)."""
+    assert await codecs.run(resource.getrlimit, resource.RLIMIT_AS) == (codecs.MAX_MEMORY_BYTES,) * 2
+    assert codecs.instance_memory() > codecs.MAX_MEMORY_BYTES * codecs.MAX_PROCESSES
+    with pytest.raises(CodecFailed):
+        await codecs.run(bytes, codecs.MAX_MEMORY_BYTES)
+
+
+@pytest.mark.parametrize(("limit", "memory"), [("104857600\n", 100 << 20), ("max\n", None), (f"{1 << 62}\n", None)])
+def test_memory_of_an_instance(tmp_path: Path, limit: str, memory: int | None) -> None:
+    """What its control group may use, if that is less than the machine has."""
+    (tmp_path / "memory.max").write_text(limit)
+    machine = codecs.instance_memory([])
+    assert codecs.instance_memory([tmp_path / "missing", tmp_path / "memory.max"]) == (memory or machine)
 
 
 async def test_a_process_that_dies_between_calls_is_replaced() -> None:

@@ -56,7 +56,7 @@ async def test_hundred_requests_into_one_new_study(storage: Storage, other_host:
     assert head.study is not None
     assert (head.study.instances, head.study.series) == (100, 2)
     assert [row.instances for row in head.series.values()] == [50, 50]
-    query = parse(Query(Level.STUDY), [("StudyInstanceUID", study), ("PatientID", "4711")])
+    query = parse(Query(Level.STUDY), [("StudyInstanceUID", study), ("PatientID", "patient-4711")])
     assert len(await search(storage, DEFAULT, query, "")) == 1
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import pydicom
 import requests
 
+from tests.support import privacy
 from tests.support.host import Host
 
 MULTIPART = 'multipart/related; type="application/dicom"'
@@ -70,6 +71,7 @@ def parts(response: requests.Response) -> list[tuple[str, bytes]]:
 
 
 def bulk_update(host: Host, studies: list[str], changes: dict[str, Any], base: str = "/v2") -> requests.Response:
+    privacy.remember_changes(changes)
     body = json.dumps({"studyInstanceUids": studies, "changeDataset": changes})
     return host.call("POST", f"{base}/studies/$bulkUpdate", body, Content_Type="application/json")
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import requests
 
+from tests.support import privacy
+
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 60
 
@@ -64,7 +66,11 @@ class Host:
         self._end(signal.SIGKILL)
 
     def stop(self) -> int:
-        return self._end(signal.SIGTERM)
+        code = self._end(signal.SIGTERM)
+        assert not (found := privacy.leaks(self.log.read_text(errors="replace"))), (
+            f"Patient data in {self.log}: {found}"
+        )
+        return code
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
         """A request to a path below the host's root; underscores in header names stand for hyphens."""
