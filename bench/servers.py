@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import requests
@@ -18,17 +20,37 @@ ORTHANC = "Orthanc"
 ORTHANC_PLUGINS = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 START_SECONDS = 60
 
+_STORAGE = re.compile(rb" ([0-9]+) requests to storage, ([0-9]+) bytes sent, ([0-9]+) received")
+"""As shared/telemetry.py logs it at the end of each operation."""
+
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a server has needed since its start: processor time of its process; of the service what it asked of storage, too."""
+
+    cpu_seconds: float = 0
+    requests: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+    def __add__(self, other: Spent) -> Spent:
+        return Spent(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def __sub__(self, other: Spent) -> Spent:
+        return Spent(*(a - b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+
 class Service:
-    """This project on the local host, with Azurite behind it."""
+    """This project on the local host, with Azurite in memory mode behind it."""
 
     name = "service"
 
     def __init__(self, folder: Path) -> None:
-        self._azurite = Azurite.start(folder / "azurite")
-        self._host = Host(self._azurite.connection_string, folder).start()
+        self._azurite = Azurite.start(folder / "azurite", in_memory=True)
+        self._host = Host(self._azurite.connection_string, folder, log_level="DEBUG").start()
+        self._read, self._spent = 0, Spent()
         self.dicomweb = f"{self._host.url}/v2"
 
     @property
@@ -38,6 +60,19 @@ class Service:
     def stop(self) -> None:
         self._host.stop()
         self._azurite.stop()
+
+    def spent(self) -> Spent:
+        """What it says in its log that its operations have asked of storage, and its processor time."""
+        with self._host.log.open("rb") as log:
+            log.seek(self._read)
+            lines = log.read().rpartition(b"\n")[0]
+        self._read += len(lines)
+        for counts in _STORAGE.findall(lines):
+            self._spent += Spent(0, *map(int, counts))
+        return self._spent + Spent(cpu_seconds(self.pid))
+
+    def delete(self, study: str) -> None:
+        requests.delete(f"{self.dicomweb}/studies/{study}", timeout=900).raise_for_status()
 
     def change_name(self, study: str, name: str) -> None:
         """Changes PatientName in a study, and returns when that is done."""
@@ -99,12 +134,22 @@ class Orthanc:
         self._process.terminate()
         self._process.wait(30)
 
+    def spent(self) -> Spent:
+        return Spent(cpu_seconds(self.pid))
+
+    def delete(self, study: str) -> None:
+        requests.delete(f"{self._url}/studies/{self._identifier(study)}", timeout=900).raise_for_status()
+
     def change_name(self, study: str, name: str) -> None:
         """Makes a copy of a study with another PatientName: the original stays, as in the service."""
+        body = {"Replace": {"PatientName": name}, "Force": True}
+        url = f"{self._url}/studies/{self._identifier(study)}/modify"
+        requests.post(url, json=body, timeout=900).raise_for_status()
+
+    def _identifier(self, study: str) -> str:
         found = requests.post(f"{self._url}/tools/lookup", data=study, timeout=60).json()
         [identifier] = [item["ID"] for item in found if item["Type"] == "Study"]
-        body = {"Replace": {"PatientName": name}, "Force": True}
-        requests.post(f"{self._url}/studies/{identifier}/modify", json=body, timeout=900).raise_for_status()
+        return str(identifier)
 
 
 type Server = Service | Orthanc
@@ -113,6 +158,10 @@ type Server = Service | Orthanc
 def is_installed() -> bool:
     """Whether Orthanc can be the peer."""
     return shutil.which(ORTHANC) is not None and ORTHANC_PLUGINS.exists()
+
+
+def version_of_orthanc() -> str:
+    return subprocess.run([ORTHANC, "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
 
 
 def cpu_seconds(pid: int) -> float:

@@ -23,6 +23,7 @@ from devhost.http import Front
 from devhost.routing import Router
 from devhost.timers import Timer
 from devhost.worker import Function, FunctionFailed, IndexingError, Worker
+from devhost.workers import Workers, when_host_is_gone
 
 STORAGE = "AzureWebJobsStorage"
 AUTHENTICATION = "DICOM_AUTHENTICATION"  # a setting of the app that this host was made for; others do not have it
@@ -43,7 +44,7 @@ def main() -> int:
     azurite = None
     try:
         lock = lock_folder(arguments.data)
-        listener = _listener(arguments.host, arguments.port)
+        listener = _listener(arguments)
         _read_settings(arguments.app)
         if not _is_loopback(arguments.host) and os.environ.get(AUTHENTICATION) == "off":
             raise StartError(f"{arguments.host} can be reached by others, but {AUTHENTICATION} is off.")
@@ -52,7 +53,7 @@ def main() -> int:
             os.environ[STORAGE] = azurite.connection_string
             note = "" if azurite.ports == DEFAULT_PORTS else ", as the default ones are taken"
             print(f"Azurite    ports {', '.join(map(str, azurite.ports))} (blob, queue, table){note}", flush=True)
-        asyncio.run(_serve(arguments.app, arguments.data, listener, arguments.task_hub))
+        asyncio.run(_serve(arguments, listener))
     except IndexingError as error:
         print(f"The worker cannot index the app:\n{error}", file=sys.stderr)
         return 1
@@ -80,6 +81,10 @@ def _arguments() -> argparse.Namespace:
         metavar="URL",
         help="another host of the app, whose orchestrations and activities this one leaves to it",
     )
+    parser.add_argument("--workers", type=int, default=1, help="processes that answer requests")
+    parser.add_argument(
+        "--listener", metavar="FD", type=int, help=argparse.SUPPRESS
+    )  # of the host whose worker this is
     parser.add_argument("--log-level", default="WARNING", choices=("WARNING", "INFO", "DEBUG"), help="what is logged")
     arguments = parser.parse_args()
     if not arguments.allow_remote and not _is_loopback(arguments.host):
@@ -95,7 +100,14 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _listener(host: str, port: int) -> socket.socket:
+def _listener(arguments: argparse.Namespace) -> socket.socket:
+    """The socket at which to listen. Raises StartError."""
+    if arguments.listener is not None:
+        return socket.socket(fileno=arguments.listener)
+    return _bound(arguments.host, arguments.port)
+
+
+def _bound(host: str, port: int) -> socket.socket:
     """A socket that is bound but does not listen yet. Raises StartError."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -128,15 +140,18 @@ def _json(file: Path) -> Any:
         raise StartError(f"{file} is no JSON file: {error}") from None
 
 
-async def _serve(app: Path, data: Path, listener: socket.socket, task_hub: str | None) -> None:
+async def _serve(arguments: argparse.Namespace, listener: socket.socket) -> None:
     """Runs the app until SIGINT or SIGTERM."""
+    app, data, task_hub = arguments.app, arguments.data, arguments.task_hub
     worker = await Worker.load(app)
     logging.getLogger("azure").setLevel(logging.WARNING)  # the worker library tells of every invocation
     prefix = _json(app / "host.json").get("extensions", {}).get("http", {}).get("routePrefix", "api")
-    router, timers = Router(worker.functions, prefix), Timer.of(worker.functions)
+    router, timers = Router(worker.functions, prefix), [] if task_hub else Timer.of(worker.functions)
     call = _caller(worker)
     engine = None if task_hub else DurableEngine(data / "durable.sqlite", call, call)
-    worker.client_binding = client_binding(task_hub or _url(listener))
+    sockets = [listener] if arguments.workers == 1 else [listener, _bound("127.0.0.1", 0)]
+    own = _url(sockets[-1])  # what comes here comes to this process
+    worker.client_binding = client_binding(task_hub or own)
     config = uvicorn.Config(
         Front(worker, router, engine.app if engine else None),
         http="httptools",
@@ -154,7 +169,9 @@ async def _serve(app: Path, data: Path, listener: socket.socket, task_hub: str |
         asyncio.get_running_loop().add_signal_handler(number, lambda: None)
     if engine:
         await engine.start()
-    serving = asyncio.create_task(server.serve([listener]))
+    if arguments.listener is not None:
+        when_host_is_gone(lambda: setattr(server, "should_exit", True))
+    serving = asyncio.create_task(server.serve(sockets))
     while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     kinds = Counter(str(function.trigger["type"]).removesuffix("Trigger") for function in worker.functions)
@@ -162,7 +179,9 @@ async def _serve(app: Path, data: Path, listener: socket.socket, task_hub: str |
     print(f"Data       {data}")
     print(f"Listening  {_url(listener)}", flush=True)
     running = [asyncio.create_task(timer.run(worker)) for timer in timers]
+    workers = Workers(arguments.workers - 1, listener, own, app, data, arguments.log_level)
     await serving
+    workers.stop()
     for task in running:
         task.cancel()
     await asyncio.gather(*running, return_exceptions=True)

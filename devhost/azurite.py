@@ -58,10 +58,11 @@ class Azurite:
         self._process = process
 
     @classmethod
-    def start(cls, folder: Path, lock: IO[str] | None = None) -> Azurite:
+    def start(cls, folder: Path, lock: IO[str] | None = None, *, in_memory: bool = False) -> Azurite:
         """Starts it on the data in `folder`, on the default ports or on free ones when they are taken.
 
-        `lock` is a file that it keeps open as long as it runs. Returns when it answers. Raises AzuriteError.
+        `lock` is a file that it keeps open as long as it runs; `in_memory`: it saves nothing. Returns when it answers.
+        Raises AzuriteError.
         """
         node = shutil.which("node")
         if node is None or not PROGRAM.exists():
@@ -69,19 +70,22 @@ class Azurite:
         folder.mkdir(parents=True, exist_ok=True)
         log = folder / "azurite.log"
         if all(_is_free(port) for port in DEFAULT_PORTS):
-            azurite = cls._spawn(node, folder, log, lock, DEFAULT_PORTS)
+            azurite = cls._spawn(node, folder, log, lock, DEFAULT_PORTS, in_memory)
             if azurite._answers(log):
                 return azurite
             azurite.stop()
-        azurite = cls._spawn(node, folder, log, lock, _free_ports())
+        azurite = cls._spawn(node, folder, log, lock, _free_ports(), in_memory)
         if azurite._answers(log):
             return azurite
         azurite.stop()
         raise AzuriteError(f"Azurite did not start:\n{log.read_text(errors='replace')[-2000:]}")
 
     @classmethod
-    def _spawn(cls, node: str, folder: Path, log: Path, lock: IO[str] | None, ports: tuple[int, ...]) -> Azurite:
-        command = [node, "--import", _WATCHDOG, str(PROGRAM), "--location", str(folder), *_SWITCHES, *_KEEP_ALIVE]
+    def _spawn(
+        cls, node: str, folder: Path, log: Path, lock: IO[str] | None, ports: tuple[int, ...], in_memory: bool
+    ) -> Azurite:
+        data = ["--inMemoryPersistence"] if in_memory else ["--location", str(folder)]
+        command = [node, "--import", _WATCHDOG, str(PROGRAM), *data, *_SWITCHES, *_KEEP_ALIVE]
         for service, port in zip(SERVICES, ports, strict=True):
             command += [f"--{service}Host", "127.0.0.1", f"--{service}Port", str(port)]
         with log.open("wb") as output:

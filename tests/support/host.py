@@ -22,12 +22,15 @@ START_SECONDS = 60
 class Host:
     """`python -m devhost` on a data folder of its own. It can be killed and started again on the same data."""
 
-    def __init__(self, connection_string: str, data: Path, task_hub: str = "", **environment: str) -> None:
+    def __init__(
+        self, connection_string: str, data: Path, task_hub: str = "", log_level: str = "INFO", **environment: str
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = data / "host.log"
         self._data = data
         self._task_hub = ["--task-hub", task_hub] if task_hub else []
+        self._log_level = log_level
         self._environment = {**os.environ, "AzureWebJobsStorage": connection_string, "DICOM_AUTHENTICATION": "off"}
         self._environment |= environment
         self._process: subprocess.Popen[bytes] | None = None
@@ -45,7 +48,7 @@ class Host:
             str(self.port),
             *self._task_hub,
             "--log-level",
-            "INFO",
+            self._log_level,
         ]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
