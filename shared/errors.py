@@ -52,6 +52,14 @@ class PayloadTooLarge(ServiceError):
     """A body or a part of it exceeds a limit (D-17): 413."""
 
 
+class UriTooLong(ServiceError):
+    """The path or the query string exceeds a limit (RFC 9110 15.5.15): 414."""
+
+
+class HeadersTooLarge(ServiceError):
+    """There are too many headers, or they are too long (RFC 6585 5): 431."""
+
+
 class UnsupportedMediaType(ServiceError):
     """The request's body has a media type that the resource does not take: 415."""
 

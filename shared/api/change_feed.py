@@ -1,5 +1,6 @@
 """The change feed: `GET changefeed` and `GET changefeed/latest`."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 
@@ -15,6 +16,8 @@ from shared.web.routing import Call, endpoint
 
 MOST_ENTRIES = 200
 DEFAULT_ENTRIES = 100
+MOST_ENTRIES_OF_VERSION_1 = 100
+DEFAULT_ENTRIES_OF_VERSION_1 = 10
 LONGEST_WAIT_SECONDS = 60
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -26,6 +29,8 @@ async def get_page(call: Call) -> Response:
     """CF-1, CF-10 to CF-26; with `wait` an empty page is held back until there is something new (D-55)."""
     call.caller.may_use_all()
     parameters = {name.lower(): value for name, value in call.request.query_params.items()}
+    if call.version == "v1":
+        return _array(await _page_of_version_1(parameters))
     start = _time("StartTime", parameters.get("starttime", ""))
     end = _time("EndTime", parameters.get("endtime", ""))
     if start is not None and end is not None and end <= start:
@@ -38,8 +43,15 @@ async def get_page(call: Call) -> Response:
     entries = await change_feed.next_page(
         await storage(), window, wait, call.request.is_disconnected, metadata=metadata
     )
-    body = b"[" + b",".join(_json(entry) for entry in entries) + b"]"
-    return Response(body, media_type="application/json")
+    return _array(entries)
+
+
+async def _page_of_version_1(parameters: Mapping[str, str]) -> list[FeedEntry]:
+    """CF-3, CF-11."""
+    offset = _integer("Offset", parameters.get("offset"), 0, 0, _MOST_OFFSET)
+    limit = _integer("Limit", parameters.get("limit"), DEFAULT_ENTRIES_OF_VERSION_1, 1, MOST_ENTRIES_OF_VERSION_1)
+    metadata = _boolean("IncludeMetadata", parameters.get("includemetadata"))
+    return await change_feed.page_behind(await storage(), offset, limit, metadata=metadata)
 
 
 @endpoint("change-feed", Action.READ)
@@ -52,6 +64,10 @@ async def get_latest(call: Call) -> Response:
     if entry is None:
         return Response(status_code=HTTPStatus.NO_CONTENT)
     return Response(_json(entry), media_type="application/json")
+
+
+def _array(entries: list[FeedEntry]) -> Response:
+    return Response(b"[" + b",".join(map(_json, entries)) + b"]", media_type="application/json")
 
 
 def _json(item: FeedEntry) -> bytes:

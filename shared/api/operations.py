@@ -13,7 +13,7 @@ from shared.services import operations
 from shared.services.operations import orchestration_status
 from shared.services.service import storage
 from shared.settings import Action
-from shared.storage.operations import ENDED, REINDEX, OperationRow
+from shared.storage.operations import ENDED, REINDEX, SUCCEEDED, OperationRow
 from shared.web.routing import Call, endpoint
 
 RETRY_AFTER_SECONDS = "1"
@@ -54,7 +54,7 @@ def _state(call: Call, row: OperationRow) -> dict[str, Any]:
         "type": row.type,
         "createdTime": _time(row.created),
         "lastUpdatedTime": _time(row.updated),
-        "status": row.status,
+        "status": "completed" if row.status == SUCCEEDED and call.version == "v1" else row.status,  # VER-27
         "percentComplete": row.percent,
     }
     if row.type == REINDEX:

@@ -1,5 +1,7 @@
 """All resources of the service: path, methods, handlers."""
 
+from http import HTTPStatus
+
 import azure.durable_functions as df
 from fastapi import Response
 
@@ -8,6 +10,7 @@ from shared.api.bulk_update import post_bulk_update
 from shared.api.change_feed import get_latest, get_page
 from shared.api.delete import delete_resource
 from shared.api.health import get_health
+from shared.api.openapi.endpoints import get_json, get_yaml
 from shared.api.operations import get_operation
 from shared.api.partitions import get_partitions
 from shared.api.query_tags import delete_tag, get_errors, get_tag, get_tags, patch_tag, post_tags
@@ -30,6 +33,8 @@ INSTANCE = f"{SERIES}/instances/{{instance}}"
 async def post_to_study(call: Call) -> Response:
     """`studies/$bulkUpdate` has the shape of `studies/{study}`, and the host knows no precedence among routes."""
     if call.path("study").lower() == "$bulkupdate":
+        if call.version == "v1":  # VER-28
+            return Response(status_code=HTTPStatus.NOT_FOUND)
         call.audit["operation"] = post_bulk_update.operation
         return await post_bulk_update.handle(call)
     return await post_instances.handle(call)
@@ -83,4 +88,6 @@ resource(
     partitioned=False,
 )
 resource(blueprint, "query_tag_errors", "extendedquerytags/{tag}/errors", {"GET": get_errors}, partitioned=False)
+resource(blueprint, "api_json", "api.json", {"GET": get_json}, partitioned=False)
+resource(blueprint, "api_yaml", "api.yaml", {"GET": get_yaml}, partitioned=False)
 unversioned(blueprint, "health", "health/check", {"GET": get_health})

@@ -30,7 +30,7 @@ def search_at(level: Level) -> Endpoint:
         ]
         account = await storage()
         tags = await query_tags.read(account) if may_use_tags(parameters) else ()
-        query = parse(Query(level, study or None, series), parameters, tags)
+        query = parse(Query(level, study or None, series, version_1=call.version == "v1"), parameters, tags)
         partition = await partitions.use(account, call.partition)
         results = await search(account, partition, query, call.base_url)
         found = (

@@ -12,6 +12,7 @@ from shared.services import partitions
 from shared.services.receive import Received
 from shared.services.service import settings, storage
 from shared.services.store import StoreResult, store
+from shared.services.strict import strict_attributes
 from shared.settings import Action
 from shared.web.body import dicom_files
 from shared.web.data_sets import Element, data_set, element, failed_attributes
@@ -28,7 +29,8 @@ async def post_instances(call: Call) -> Response:
     study = check_uid(call.path("study"), "StudyInstanceUID") if "study" in call.request.path_params else None
     account = await storage()
     partition = await partitions.create(account, call.partition)
-    result = await store(account, settings, files, partition, study)
+    strict = await strict_attributes(account) if call.version == "v1" else ()
+    result = await store(account, settings, files, partition, study, strict=strict)
     call.audit["studies"] = sorted({item.study for item in result.stored})
     call.audit["stored"], call.audit["failed"] = len(result.stored), len(result.failed)
     if not result.files:
@@ -37,14 +39,14 @@ async def post_instances(call: Call) -> Response:
     if any(item.multiple_values for item in result.stored):
         text = "One or more indexed Dicom tag(s) have multiple values, only first value is indexed."
         headers["Warning"] = f'299 {call.request.url.hostname}: "{text}"'
-    return dicom_json(orjson.dumps(_response(call, result, study)), media_type, _status(result), headers)
+    return dicom_json(orjson.dumps(_response(call, result, study)), media_type, _status(call, result), headers)
 
 
-def _status(result: StoreResult) -> HTTPStatus:
-    """STOW-111 to STOW-114."""
+def _status(call: Call, result: StoreResult) -> HTTPStatus:
+    """STOW-111 to STOW-114; in v1 warnings change nothing (VER-21)."""
     if not result.stored:
         return HTTPStatus.CONFLICT
-    if result.failed or any(item.warning for item in result.stored):
+    if result.failed or (call.version != "v1" and any(item.warning for item in result.stored)):
         return HTTPStatus.ACCEPTED
     return HTTPStatus.OK
 
@@ -62,12 +64,13 @@ def _response(call: Call, result: StoreResult, study: str | None) -> dict[str, E
 
 
 def _stored(call: Call, item: Received) -> dict[str, Element]:
-    """STOW-123; FailedAttributesSequence is there also when it is empty (STOW-92)."""
+    """STOW-123; FailedAttributesSequence is there also when it is empty (STOW-92), but never in v1 (VER-22)."""
     assert item.row is not None
     path = f"studies/{item.study}/series/{item.row.series}/instances/{item.sop_instance}"
     elements = _references(item)
     elements[tags.RETRIEVE_URL] = element("UR", f"{call.base_url}/{path}")
-    elements[tags.FAILED_ATTRIBUTES_SEQUENCE] = failed_attributes(item.comments)
+    if call.version != "v1":
+        elements[tags.FAILED_ATTRIBUTES_SEQUENCE] = failed_attributes(item.comments)
     if item.warning:
         elements[tags.WARNING_REASON] = element("US", item.warning)
     return data_set(elements)

@@ -57,13 +57,13 @@ def validate(scan: ScannedFile, study: str | None = None) -> Findings:
     for element in required.values():
         problem = _required_value_problem(element, scan.character_sets)
         if problem and element.tag not in failures:
-            failures[element.tag] = _comment(element.tag, problem)
+            failures[element.tag] = comment(element.tag, problem)
 
     kept, messages = _review(scan.dataset, scan.character_sets, _NEVER_DROPPED)
     patient_id = required.get(tags.PATIENT_ID)
     if patient_id and isinstance(patient_id.value, bytes) and not patient_id.value.strip():
         # STOW-54: PatientID may be blank, but is worth a warning.
-        messages = [_missing(tags.PATIENT_ID), *messages]
+        messages = [missing(tags.PATIENT_ID), *messages]
         kept = [element for element in kept if element.tag != tags.PATIENT_ID]
     warnings: dict[int, str] = {}
     for tag, text in messages:
@@ -95,12 +95,12 @@ def _absences(required: dict[int, Element], study: str | None) -> tuple[dict[int
         element = required.get(tag)
         # An element of another VR is there, but unreadable: that is reported as what it is.
         if element is None or not element.length or (element.vr == "UI" and len(_values(element)) != 1):
-            return dict([_missing(tag)]), VALIDATION_FAILED
+            return dict([missing(tag)]), VALIDATION_FAILED
     stored = _values(required[tags.STUDY_INSTANCE_UID])
     if study is not None and stored and stored[0].rstrip().lower() != study.rstrip().lower():
         text = "The StudyInstanceUid in the payload does not match the specified StudyInstanceUid."
-        return {tags.STUDY_INSTANCE_UID: _comment(tags.STUDY_INSTANCE_UID, text)}, STUDY_MISMATCH
-    return ({} if tags.PATIENT_ID in required else dict([_missing(tags.PATIENT_ID)])), VALIDATION_FAILED
+        return {tags.STUDY_INSTANCE_UID: comment(tags.STUDY_INSTANCE_UID, text)}, STUDY_MISMATCH
+    return ({} if tags.PATIENT_ID in required else dict([missing(tags.PATIENT_ID)])), VALIDATION_FAILED
 
 
 def _required_value_problem(element: Element, character_sets: Sequence[str]) -> str | None:
@@ -132,7 +132,7 @@ def _review(
             if element.tag == tags.SPECIFIC_CHARACTER_SET:
                 character_sets = split_character_sets(value)
             if problem := _field_problem(element, value, character_sets):
-                messages.append((element.tag, _comment(element.tag, problem, item)))
+                messages.append((element.tag, comment(element.tag, problem, item)))
                 if element.tag not in never_dropped:
                     continue
         elif value:
@@ -184,15 +184,16 @@ def _values(element: Element, character_sets: Sequence[str] = ()) -> list[str]:
     return [text] if element.vr in SINGLE_VALUE else text.split("\\")
 
 
-def _missing(tag: int) -> Message:
-    return tag, _comment(tag, f"The required tag '{tags.text(tag)}' is missing.")
+def missing(tag: int) -> Message:
+    """What is said of a required attribute that is not there (STOW-41)."""
+    return tag, comment(tag, f"The required tag '{tags.text(tag)}' is missing.")
 
 
 def _content(value: str, vr: str, reason: str) -> str:
     return f'Content "{value}" does not validate VR {vr}: {reason}'
 
 
-def _comment(tag: int, text: str, item: Item | None = None) -> str:
+def comment(tag: int, text: str, item: Item | None = None) -> str:
     """An ErrorComment. A private tag is followed by its creator when `item`, which holds the element, names it."""
     name = tags.text(tag)
     if tags.is_private(tag) and item:

@@ -47,6 +47,13 @@ async def page(storage: Storage, window: Window, *, metadata: bool) -> list[Feed
     return await _describe(storage, await storage.change_feed.read(first, min(past, first + window.limit)), metadata)
 
 
+async def page_behind(storage: Storage, sequence: int, limit: int, *, metadata: bool) -> list[FeedEntry]:
+    """The entries with the `limit` sequence numbers behind this one, as v1 pages (CF-11)."""
+    _, past = await storage.change_feed.bounds(None, None)
+    entries = await storage.change_feed.read(sequence + 1, min(past, sequence + 1 + limit))
+    return await _describe(storage, entries, metadata)
+
+
 async def next_page(
     storage: Storage, window: Window, seconds: float, gone: Callable[[], Awaitable[bool]], *, metadata: bool
 ) -> list[FeedEntry]:

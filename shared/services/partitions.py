@@ -13,7 +13,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 async def use(storage: Storage, name: str) -> str:
     """The name of a partition that exists; raises BadRequest otherwise (PART-5, PART-6)."""
-    _check(name)
+    check(name)
     if not await storage.partitions.exists(name):
         raise BadRequest(f"Specified PartitionName '{name}' does not exist.")
     return name
@@ -21,7 +21,7 @@ async def use(storage: Storage, name: str) -> str:
 
 async def create(storage: Storage, name: str) -> str:
     """The name of a partition, created if it is new: for store requests (PART-6)."""
-    _check(name)
+    check(name)
     await storage.partitions.ensure(name)
     return name
 
@@ -31,6 +31,8 @@ async def every(storage: Storage) -> list[Partition]:
     return await storage.partitions.all()
 
 
-def _check(name: str) -> None:
+def check(name: str) -> str:
+    """The name, if it can be one of a partition; raises BadRequest otherwise (PART-5)."""
     if not _NAME.fullmatch(name):
         raise BadRequest("The specified PartitionName is invalid.")
+    return name

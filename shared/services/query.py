@@ -24,6 +24,8 @@ from shared.storage.query_tags import READY, QueryTag
 
 MOST_RESULTS = 200
 DEFAULT_RESULTS = 100
+MOST_VALUES = 200
+"""In a list of UIDs or modalities: each may be a search of its own."""
 
 _WILDCARD_VRS = frozenset({"AE", "CS", "LO", "SH", "PN"})
 _NOT_SEARCHED = frozenset({"SQ", "OB", "OD", "OF", "OL", "OV", "OW", "UN"})
@@ -62,7 +64,8 @@ class Condition:
 class Query:
     """`study` and `series` come from the path; `level` is that of the results.
 
-    `tags` are the extended query tags that are filtered by, each under the name that the query gives it.
+    `tags` are the extended query tags that are filtered by, each under the name that the query gives it. `version_1` asks for
+    the longer results of the API v1 (VER-24).
     """
 
     level: Level
@@ -74,6 +77,7 @@ class Query:
     limit: int = DEFAULT_RESULTS
     offset: int = 0
     tags: dict[str, QueryTag] = field(default_factory=dict)
+    version_1: bool = False
 
     @property
     def levels(self) -> range:
@@ -161,6 +165,8 @@ def _condition(query: Query, name: str, given: list[str], fuzzy: bool, extended:
         raise BadRequest(f"Invalid query: AttributeId '{name}' has been specified more than once.")
     elif attribute in (MODALITIES_IN_STUDY, MODALITY):
         given = [part.strip() for part in given[0].split(",")]
+    if len(given) > MOST_VALUES:
+        raise BadRequest(f"Invalid query: AttributeId '{name}' has more than {MOST_VALUES} values.")
     if not all(value.strip(" \0") for value in given):
         raise BadRequest(f"Invalid query: AttributeId '{name}' has empty string value that is not supported.")
     return _typed(attribute, given, fuzzy)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import base64
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from shared.dicom import bulk_data, dicom_json, frames, tags
 from shared.dicom.change_set import HeadLayout
 from shared.dicom.head import HeadScanner, ScannedFile
-from shared.dicom.searchable import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES
+from shared.dicom.searchable import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES, Attribute
 from shared.dicom.validation import Findings, validate
 from shared.errors import InvalidDicom, PayloadTooLarge
+from shared.services.strict import strict_findings
 from shared.services.summaries import integer, summary_of
 from shared.services.tag_values import Elements
 from shared.storage import keys
@@ -53,9 +54,18 @@ class Received:
 
 
 async def receive(
-    wire: Wire, chunks: AsyncIterator[bytes], *, request: str, number: int, study: str | None, max_bytes: int
+    wire: Wire,
+    chunks: AsyncIterator[bytes],
+    *,
+    request: str,
+    number: int,
+    study: str | None,
+    max_bytes: int,
+    strict: Sequence[Attribute] = (),
 ) -> Received:
     """Reads one file to its end. Its bytes are then in `data`, or staged as uncommitted `blocks` when it is long.
+
+    `strict` are attributes whose values must keep the rules of v1.
 
     Raises PayloadTooLarge before the excess is read (D-17); whatever is wrong with the file itself becomes a failure.
     """
@@ -83,9 +93,9 @@ async def receive(
             return Received(failure=INVALID_DICOM)
         data, blocks = await stager.finish()
     if scan.kept_bytes > _LARGE_DATA_SET:
-        received = await asyncio.to_thread(_describe, scan, study, request, blob)
+        received = await asyncio.to_thread(_describe, scan, study, request, blob, strict)
     else:
-        received = _describe(scan, study, request, blob)
+        received = _describe(scan, study, request, blob, strict)
     if received.row:  # the bytes of a file that is refused are of no more use
         received.data, received.blocks = data, blocks
     return received
@@ -105,9 +115,11 @@ async def write_blob(wire: Wire, received: Received) -> None:
         await wire.put_block_list(row.blob, received.blocks, metadata)
 
 
-def _describe(scan: ScannedFile, study: str | None, request: str, blob: str) -> Received:
+def _describe(scan: ScannedFile, study: str | None, request: str, blob: str, strict: Sequence[Attribute]) -> Received:
     """What the index needs to know of a scanned file."""
     findings = validate(scan, study)
+    if strict:
+        findings = strict_findings(findings, scan, strict)
     received = Received(
         study=_uid(scan, tags.STUDY_INSTANCE_UID),
         sop_class=_uid(scan, tags.SOP_CLASS_UID),

@@ -44,6 +44,13 @@ _ALL = {
 }  # fmt: skip
 """QIDO-97; together with the defaults of the level (D-42)."""
 
+_DEFAULTS_OF_VERSION_1 = {
+    Level.STUDY: _ALL[Level.STUDY][:13],
+    Level.SERIES: _ALL[Level.SERIES][:8],
+    Level.INSTANCE: _ALL[Level.INSTANCE],
+}
+"""QIDO-103, VER-24."""
+
 _INDEXED = frozenset({*_DEFAULTS[Level.STUDY], *_DEFAULTS[Level.SERIES], MODALITIES_IN_STUDY.tag, tags.RETRIEVE_URL})
 
 
@@ -76,8 +83,9 @@ def needs_metadata(query: Query) -> bool:
 
 def wanted_tags(query: Query) -> set[int]:
     wanted = {condition.attribute.tag for condition in query.conditions} | set(query.include)
+    defaults = _DEFAULTS_OF_VERSION_1 if query.version_1 else _DEFAULTS
     for level in (Level(value) for value in query.levels):
-        wanted |= set(_DEFAULTS[level])
+        wanted |= set(defaults[level])
         if query.include_all:
             wanted |= set(_ALL[level])
     if query.study:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
+from shared.dicom.searchable import Attribute
 from shared.services.commit import Committed, batches, commit
 from shared.services.receive import Received, receive, write_blob
 from shared.services.settle import settle
@@ -52,9 +53,16 @@ class StoreResult:
 
 
 async def store(
-    storage: Storage, settings: Settings, files: AsyncIterator[AsyncIterator[bytes]], partition: str, study: str | None
+    storage: Storage,
+    settings: Settings,
+    files: AsyncIterator[AsyncIterator[bytes]],
+    partition: str,
+    study: str | None,
+    *,
+    strict: Sequence[Attribute] = (),
 ) -> StoreResult:
     """Stores DICOM files as they arrive. `files` yields the chunks of each; one must be read before the next.
+    `strict` are attributes whose values must keep the rules of v1 (services/strict.py).
 
     Raises what reading the body raises; then nothing that was not visible already stays behind.
     """
@@ -68,6 +76,7 @@ async def store(
                 number=len(request.result.files),
                 study=study,
                 max_bytes=settings.max_part_bytes,
+                strict=strict,
             )
             await request.add(received)
         await request.commit()

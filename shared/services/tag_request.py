@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from shared.dicom.query_tag_rules import SUPPORTED_VRS, is_long_string
 from shared.dicom.searchable import SEARCHABLE, Level
 from shared.dicom.vr import LONG_LENGTH, SHORT_LENGTH
 from shared.errors import BadRequest
+from shared.services.json_body import parse_json
 
 _VRS: Final = SHORT_LENGTH | LONG_LENGTH
 _LEVELS: Final = {"instance": Level.INSTANCE, "series": Level.SERIES, "study": Level.STUDY}
@@ -106,11 +106,9 @@ def parse_query_status(body: bytes) -> bool:
 
 def _json(body: bytes) -> Any:
     try:
-        parsed = json.loads(body)
-        json.dumps(parsed, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except (ValueError, RecursionError):
+        return parse_json(body)
+    except ValueError:
         raise _invalid("$", "The syntax of the request body is invalid.") from None
-    return parsed
 
 
 def _fields(index: int, entry: Any) -> dict[str, str]:

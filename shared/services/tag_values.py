@@ -9,7 +9,7 @@ from typing import Any
 from shared.dicom import dicom_json
 from shared.dicom.comparable import DECIMALS, INTEGERS, comparable
 from shared.dicom.query_tag_rules import broken_tag_rule
-from shared.dicom.searchable import ExtendedAttribute, values
+from shared.dicom.searchable import Attribute, ExtendedAttribute, values
 from shared.services.summaries import element, indexable
 from shared.storage.rows import InstanceRow
 
@@ -24,7 +24,7 @@ def tag_values(lines: Mapping[str, bytes], attributes: Iterable[ExtendedAttribut
 
 
 def tag_value(lines: Mapping[str, bytes], attribute: ExtendedAttribute) -> dict[str, Any] | None:
-    value = indexable(_element(lines, attribute))
+    value = indexable(tag_element(lines, attribute))
     if value is None or broken_tag_rule(attribute.vr, value):
         return None
     if attribute.vr in INTEGERS | DECIMALS and comparable(values(value)[0], attribute.vr) is None:
@@ -34,7 +34,7 @@ def tag_value(lines: Mapping[str, bytes], attribute: ExtendedAttribute) -> dict[
 
 def tag_problem(lines: Mapping[str, bytes], attribute: ExtendedAttribute) -> str | None:
     """Why the value of an instance cannot be indexed, in the words of the errors list (EQT-90); None when it can."""
-    value = indexable(_element(lines, attribute))
+    value = indexable(tag_element(lines, attribute))
     return broken_tag_rule(attribute.vr, value) if value else None
 
 
@@ -43,8 +43,9 @@ def stored_tag_values(row: InstanceRow, attributes: Iterable[ExtendedAttribute])
     return tag_values(dicom_json.lines(zlib.decompress(row.packed_metadata)), attributes)
 
 
-def _element(lines: Mapping[str, bytes], attribute: ExtendedAttribute) -> dict[str, Any] | None:
-    if not attribute.creator:
+def tag_element(lines: Mapping[str, bytes], attribute: Attribute) -> dict[str, Any] | None:
+    """The element of an attribute, wherever its private block is."""
+    if not isinstance(attribute, ExtendedAttribute) or not attribute.creator:
         return element(lines, attribute.tag)
     group = attribute.tag & 0xFFFF0000
     for key in lines:

@@ -15,6 +15,7 @@ from shared.dicom.searchable import values
 from shared.dicom.updatable import UPDATABLE
 from shared.dicom.validation import check_value
 from shared.errors import BadRequest
+from shared.services.json_body import parse_json
 
 MOST_STUDIES = 50
 
@@ -60,9 +61,8 @@ def _object(body: bytes) -> dict[str, Any]:
         text = body.decode(json.detect_encoding(body))
         for superfluous in (_COMMENT, _TRAILING_COMMA):
             text = superfluous.sub(lambda found: found[1] or " ", text)
-        parsed = json.loads(text)
-        json.dumps(parsed, ensure_ascii=False).encode()  # half a surrogate pair is no text
-    except (ValueError, RecursionError):
+        parsed = parse_json(text)
+    except ValueError:
         raise BadRequest("The syntax of the request body is invalid.") from None
     if not isinstance(parsed, dict):
         raise BadRequest("The request body must be a JSON object.")

@@ -1,4 +1,4 @@
-"""How requests prove that they may use the account: Shared Key signatures, or tokens of a managed identity."""
+"""How requests prove that they may use the account: Shared Key signatures, or tokens of an identity."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from azure.core.rest import AsyncHttpResponse, HttpRequest
 from shared.storage.account import StorageAccount
 
 if TYPE_CHECKING:
-    from azure.identity.aio import ManagedIdentityCredential
+    from azure.identity.aio import ChainedTokenCredential, ManagedIdentityCredential
+
+    type Credential = ManagedIdentityCredential | ChainedTokenCredential
 
 _SCOPE = "https://storage.azure.com/.default"
 _SIGNED_HEADERS = (
@@ -73,15 +75,18 @@ class BlobSharedKey(SansIOHTTPPolicy[HttpRequest, AsyncHttpResponse]):
         return "\n".join(lines)
 
 
-def managed_identity(account: StorageAccount) -> ManagedIdentityCredential:
-    # Only deployed apps need the package, and it takes its time to import.
-    from azure.identity.aio import ManagedIdentityCredential
+def identity(account: StorageAccount) -> Credential:
+    """The managed identity of the app or machine; where there is none, who has logged in with `az login`, for tools."""
+    # Only what runs without a key needs the package, and it takes its time to import.
+    from azure.identity.aio import AzureCliCredential, ChainedTokenCredential, ManagedIdentityCredential
 
-    return ManagedIdentityCredential(client_id=account.client_id or None)
+    if account.client_id:
+        return ManagedIdentityCredential(client_id=account.client_id)
+    return ChainedTokenCredential(ManagedIdentityCredential(), AzureCliCredential())
 
 
 def bearer_token(
-    credential: ManagedIdentityCredential,
+    credential: Credential,
 ) -> AsyncBearerTokenCredentialPolicy[HttpRequest, AsyncHttpResponse]:
     return AsyncBearerTokenCredentialPolicy(credential, _SCOPE)
 

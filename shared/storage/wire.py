@@ -14,7 +14,7 @@ from shared.telemetry import Counters
 from .account import StorageAccount
 from .blob_wire import BLOB_HEADERS, BlobNotFound, BlobWire, StoredBlob
 from .pipeline import Pipeline, StorageError, open_session
-from .signing import BlobSharedKey, TableSharedKey, bearer_token, managed_identity
+from .signing import BlobSharedKey, TableSharedKey, bearer_token, identity
 from .table_codec import Entity, Operation, Value, literal
 from .table_wire import TABLE_HEADERS, Continuation, Page, TableWire, TransactionFailed
 
@@ -40,7 +40,7 @@ class Wire(TableWire, BlobWire):
     def __init__(self, account: StorageAccount) -> None:
         self.counters = Counters()
         self._session = open_session()
-        self._credential = None if account.key else managed_identity(account)
+        self._credential = None if account.key else identity(account)
         token = bearer_token(self._credential) if self._credential else None
 
         def pipeline(endpoint: str, sign: Any, headers: dict[str, str]) -> Pipeline:

@@ -8,6 +8,8 @@ from shared.errors import PayloadTooLarge, UnsupportedMediaType
 from shared.web.multipart import Event, Multipart, MultipartReader, PartBegin, PartData, PartEnd, parse_content_type
 
 DICOM = "application/dicom"
+MAX_PARTS = 50_000
+"""What becomes of each part is kept until the answer, whose size grows with it."""
 
 
 def dicom_files(request: Request, max_bytes: int) -> AsyncIterator[AsyncIterator[bytes]]:
@@ -28,7 +30,11 @@ async def _files(chunks: AsyncIterator[bytes], multipart: Multipart | None) -> A
         yield chunks
         return
     parts = _Parts(MultipartReader(multipart.boundary), chunks, multipart.type)
+    count = 0
     while await parts.begin():
+        count += 1
+        if count > MAX_PARTS:
+            raise PayloadTooLarge(f"The request exceeded the allowed limit of {MAX_PARTS} parts.")
         yield parts.chunks()
 
 

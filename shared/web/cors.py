@@ -17,12 +17,15 @@ _ORIGINS = Settings.from_environment(os.environ).cors_origins
 
 
 def allow(request: Request, response: Response) -> None:
-    """Adds what a browser needs to see the response, if the request comes from a page that may."""
+    """Adds what a browser needs to see the response, if the request comes from a page that may.
+
+    Caches must not give one page the answer that another has got, nor the one without CORS.
+    """
+    response.headers.add_vary_header("Origin")
     origin = request.headers.get("origin")
     if origin and _allowed(request, origin):
         response.headers["Access-Control-Allow-Origin"] = origin
         response.headers["Access-Control-Expose-Headers"] = EXPOSED
-        response.headers.add_vary_header("Origin")
 
 
 def preflight(request: Request, methods: str) -> dict[str, str]:
@@ -34,6 +37,7 @@ def preflight(request: Request, methods: str) -> dict[str, str]:
         "Access-Control-Allow-Methods": methods,
         "Access-Control-Allow-Headers": request.headers.get("access-control-request-headers", "*"),
         "Access-Control-Max-Age": PREFLIGHT_SECONDS,
+        "Vary": "Access-Control-Request-Headers",
     }
 
 

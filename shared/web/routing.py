@@ -23,13 +23,15 @@ from starlette.requests import ClientDisconnect
 from shared.settings import Action, Settings
 from shared.storage.partitions import DEFAULT as DEFAULT_PARTITION
 from shared.telemetry import Operation
-from shared.web import audit, cors
+from shared.web import audit, cors, limits
 from shared.web.access import ANYBODY, Caller, Gate
 from shared.web.measured import MeasuredBody
 from shared.web.problems import answer_to, problem
 
-VERSION = "v2"
-SUPPORTED_VERSIONS = "2"
+VERSIONS = ("v1", "v2")
+LATEST_VERSION = VERSIONS[-1]
+SUPPORTED_VERSIONS = ", ".join(version.removeprefix("v") for version in VERSIONS)
+"""HDR-10. `v1.0-prerelease` is not served (D-1)."""
 
 _SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -46,12 +48,13 @@ _gate = Gate(_settings)
 class Call:
     """A request to a resource: what the path and the host bring along with it.
 
-    `base_url` ends where the resource paths begin (with the partition when the request names one); `service_url` with the
-    version. `durable` is the client of the Durable Functions extension on resources that asked for it. `audit` is what the
-    event in the audit trail says besides what the path does.
+    `version` is the first segment of the path: `v1` or `v2`. `base_url` ends where the resource paths begin (with the
+    partition when the request names one); `service_url` with the version. `durable` is the client of the Durable Functions
+    extension on resources that asked for it. `audit` is what the event in the audit trail says besides what the path does.
     """
 
     request: Request
+    version: str
     partition: str
     base_url: str
     service_url: str
@@ -91,17 +94,24 @@ type Endpoints = dict[str, Endpoint]
 
 
 @dataclass(frozen=True, slots=True)
-class _Resource:
-    """What a path leads to. Without `partitioned`, it lies in no partition."""
+class Resource:
+    """What a path, which follows the version, leads to. Without `partitioned`, it lies in no partition."""
 
+    name: str
+    path: str
     endpoints: Endpoints
-    partitioned: bool
+    partitioned: bool = True
+    versioned: bool = True
 
     @property
     def auth_level(self) -> func.AuthLevel:
         """Function keys protect what tokens do not."""
         is_open = all(endpoint.action is None for endpoint in self.endpoints.values())
         return func.AuthLevel.ANONYMOUS if is_open or _settings.authentication else func.AuthLevel.FUNCTION
+
+
+RESOURCES: list[Resource] = []
+"""All that have been registered, for the description of the API (VER-8)."""
 
 
 def resource(
@@ -115,25 +125,28 @@ def resource(
 ) -> None:
     """Registers a resource under its path, and under the same path in a partition unless told otherwise."""
     register = _register_durable if durable else _register
-    register(blueprint, name, f"{{version}}/{path}", _Resource(endpoints, partitioned))
+    registered = Resource(name, path, endpoints, partitioned)
+    RESOURCES.append(registered)
+    register(blueprint, name, f"{{version}}/{path}", registered)
     if partitioned:
-        route = f"{{version}}/partitions/{{partition}}/{path}"
-        register(blueprint, f"{name}_in_partition", route, _Resource(endpoints, partitioned))
+        register(blueprint, f"{name}_in_partition", f"{{version}}/partitions/{{partition}}/{path}", registered)
 
 
 def unversioned(blueprint: df.Blueprint, name: str, path: str, endpoints: Endpoints) -> None:
     """Registers a resource that has no version (VER-9)."""
-    _register(blueprint, name, path, _Resource(endpoints, partitioned=False))
+    registered = Resource(name, path, endpoints, partitioned=False, versioned=False)
+    RESOURCES.append(registered)
+    _register(blueprint, name, path, registered)
 
 
-def _register(blueprint: df.Blueprint, name: str, route: str, resource: _Resource) -> None:
+def _register(blueprint: df.Blueprint, name: str, route: str, resource: Resource) -> None:
     @blueprint.function_name(name)
     @blueprint.route(route=route, auth_level=resource.auth_level)
     async def function(req: Request) -> Response:
         return await _answer(req, resource, None)
 
 
-def _register_durable(blueprint: df.Blueprint, name: str, route: str, resource: _Resource) -> None:
+def _register_durable(blueprint: df.Blueprint, name: str, route: str, resource: Resource) -> None:
     @blueprint.function_name(name)
     @blueprint.route(route=route, auth_level=resource.auth_level)
     @blueprint.durable_client_input(client_name="client")
@@ -141,7 +154,7 @@ def _register_durable(blueprint: df.Blueprint, name: str, route: str, resource: 
         return await _answer(req, resource, client)
 
 
-async def _answer(request: Request, resource: _Resource, durable: df.DurableOrchestrationClient | None) -> Response:
+async def _answer(request: Request, resource: Resource, durable: df.DurableOrchestrationClient | None) -> Response:
     request_id = uuid.uuid4().hex
     operation = Operation("other", request.headers, {"dicom.request_id": request_id})
     try:
@@ -173,12 +186,12 @@ async def _answer(request: Request, resource: _Resource, durable: df.DurableOrch
 async def _respond(
     request: Request,
     request_id: str,
-    resource: _Resource,
+    resource: Resource,
     durable: df.DurableOrchestrationClient | None,
     operation: Operation,
 ) -> Response:
-    version = str(request.path_params.get("version", VERSION))
-    if version != VERSION:
+    version = str(request.path_params.get("version", LATEST_VERSION))
+    if version not in VERSIONS:
         return _unsupported_version(request, version)
     endpoint = resource.endpoints.get("GET" if request.method == "HEAD" else request.method)
     if endpoint is None:
@@ -187,8 +200,9 @@ async def _respond(
     service_url = f"{request.url.scheme}://{request.url.netloc}/{version}"
     partition = request.path_params.get("partition")
     base_url = f"{service_url}/partitions/{partition}" if partition else service_url
-    call = Call(request, partition or DEFAULT_PARTITION, base_url, service_url, durable=durable)
+    call = Call(request, version, partition or DEFAULT_PARTITION, base_url, service_url, durable=durable)
     try:
+        limits.check(request)
         if endpoint.action:
             call = replace(call, caller=await _gate.caller(call.header("authorization")))
             _authorize(call, resource, endpoint.action)
@@ -203,7 +217,7 @@ async def _respond(
     return response
 
 
-def _authorize(call: Call, resource: _Resource, action: Action) -> None:
+def _authorize(call: Call, resource: Resource, action: Action) -> None:
     """Raises Forbidden or BadRequest before anything else of the request is looked at (AUTH-20, HDR-6).
 
     So 403 wins over 406, 415 and 400, as where partitions are resolved first (AUTH-22, PART-15), which are always on (D-95).

@@ -515,3 +515,11 @@ def test_partitions_and_tags(host: Host) -> None:
         == 1
     )
     assert host.get(f"{first}/extendedquerytags").status_code == 404
+
+
+def test_values_that_cannot_be_indexed_are_refused_by_version_1(host: Host) -> None:
+    """VER-20, EQT-111: 409 in v1, a warning in v2."""
+    add(host, entry("PatientAge"))
+    file = builders.instance(PatientAge="old")
+    assert store(host, file, base="/v1").status_code == 409
+    assert store(host, file).status_code == 202

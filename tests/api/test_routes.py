@@ -9,13 +9,13 @@ from tests.support.dicomweb import store
 from tests.support.host import Host
 
 
-@pytest.mark.parametrize("version", ["v1", "v3", "v2.1", "v1.0-prerelease"])
+@pytest.mark.parametrize("version", ["v0", "v3", "v2.1", "v1.0-prerelease"])
 @pytest.mark.parametrize("path", ["studies", "studies/1.2/metadata", "changefeed", "partitions/p/studies"])
 def test_unsupported_version(host: Host, version: str, path: str) -> None:
     """VER-3, D-1."""
     response = host.get(f"/{version}/{path}")
     assert response.status_code == 400
-    assert response.headers["api-supported-versions"] == "2"
+    assert response.headers["api-supported-versions"] == "1, 2"
     error = response.json()["error"]
     assert error["code"] == "UnsupportedApiVersion"
     assert error["message"] == (
@@ -62,6 +62,11 @@ def test_headers_of_every_answer(host: Host) -> None:
         host.get("/v2/studies/1.2.3"),
         host.get("/v2/changefeed"),
         host.call("PATCH", "/v2/studies"),
+        host.call("HEAD", "/v1/changefeed"),
+        host.call("POST", "/v1/studies/$bulkUpdate"),
+        host.get("/v2/api.json"),
+        host.get("/health/check"),
+        host.get(f"/v2/studies?{'a' * 10000}"),
         host.call("OPTIONS", "/v2/studies"),
         store(host, builders.instance()),
         store(host, b""),
@@ -72,10 +77,13 @@ def test_headers_of_every_answer(host: Host) -> None:
         host.get("/health/check"),
     ]
     statuses = [each.status_code for each in answers][1:]
-    assert statuses == [400, 404, 200, 405, 204, 200, 409, 400, 404, 406, 200, 200]
+    assert statuses == [400, 404, 200, 405, 200, 404, 200, 200, 414, 204, 200, 409, 400, 404, 406, 200, 200]
     for response in answers:
-        assert response.headers["api-supported-versions"] == "2"
+        assert response.headers["api-supported-versions"] == "1, 2"
         assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["X-Frame-Options"] == "SAMEORIGIN"
+        assert response.headers["Content-Security-Policy"] == "frame-src 'self';"
+        assert "Origin" in response.headers["Vary"]
     ids = [each.headers["x-ms-request-id"] for each in answers]
     assert len(set(ids)) == len(ids)
 

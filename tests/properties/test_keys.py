@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.dicom.identifiers import check_uid
+from shared.errors import BadRequest
+from shared.services.partitions import check
 from shared.storage import keys
+from shared.storage.wire import literal
 
 FORBIDDEN = re.compile(r"[/\\#?%\x00-\x1f\x7f-\x9f]")
 LONGEST_KEY = 512
@@ -73,3 +78,52 @@ def test_lookup_rows_are_newest_first(earlier: int, later: int, identifiers: lis
 def test_head_sorts_before_the_instances(cover: int, series: str, request: str) -> None:
     head = (keys.STUDY_ROW, keys.series_row(series), keys.change_set_row(cover), keys.fence_row(request))
     assert all(row < keys.HEAD_END for row in (*head, keys.outbox_row(request)))
+
+
+tricky = st.one_of(texts, uids, partitions, st.text(alphabet="0123456789.|/\\#?%'~ \x00\n\t", max_size=70))
+
+
+@given(tricky)
+def test_what_passes_for_an_identifier_or_a_partition_is_safe_in_a_key(text: str) -> None:
+    """PART-5, WADO-11: neither needs escaping, for what a key cannot hold, or what separates its parts, is refused."""
+    for validated in (check, lambda value: check_uid(value, "StudyInstanceUID")):
+        try:
+            taken = validated(text)
+        except BadRequest:
+            continue
+        assert 0 < len(taken) <= 64
+        assert not FORBIDDEN.search(taken)
+        assert keys.SEPARATOR not in taken
+        assert "'" not in taken
+
+
+@given(partitions, uids, partitions, uids)
+def test_no_study_of_a_partition_is_one_of_another(first: str, study: str, second: str, other: str) -> None:
+    """PART-8."""
+    same = (first, study) == (second, other)
+    assert (keys.study_partition(first, study) == keys.study_partition(second, other)) == same
+
+
+@given(partitions, texts, partitions, texts, st.sampled_from([keys.value_partition, keys.word_partition]))
+def test_no_range_of_a_search_reaches_another_partition(
+    first: str, prefix: str, second: str, value: str, key: Callable[[str, str], str]
+) -> None:
+    """A search by wildcard, range or word reads the keys from that of a prefix to what follows it."""
+    start = key(first, prefix)
+    if first != second:
+        for other in (keys.value_partition(second, value), keys.word_partition(second, value)):
+            assert not start <= other < keys.after(start)
+
+
+@given(uids, uids, uids)
+def test_no_series_is_read_as_part_of_another(series: str, other: str, sop_instance: str) -> None:
+    first, end = keys.rows_of_series(series)
+    assert (first <= keys.instance_row(other, sop_instance) < end) == (series == other)
+
+
+@given(st.text(max_size=64))
+def test_a_text_in_a_filter_ends_where_it_ends(value: str) -> None:
+    """OData 4.0 URL conventions 5.1.1.6.1: a quote in a string is doubled, so no value adds conditions to a filter."""
+    quoted = literal(value)
+    assert re.fullmatch(r"'(?:[^']|'')*'", quoted, re.DOTALL)
+    assert quoted[1:-1].replace("''", "'") == value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.storage.account import StorageAccount
+from shared.storage.signing import identity
 
 KEY = "a2V5"
 
@@ -55,6 +56,17 @@ def test_account_name_means_managed_identity() -> None:
     assert found == StorageAccount(
         "acme", "https://acme.blob.core.windows.net", "https://acme.table.core.windows.net", client_id="1234"
     )
+
+
+async def test_identities() -> None:
+    """An app uses the identity that its settings name; tools the one of the machine, or else of `az login`."""
+    for settings, kinds in (
+        ({"AzureWebJobsStorage__clientId": "1234"}, ["ManagedIdentityCredential"]),
+        ({}, ["ManagedIdentityCredential", "AzureCliCredential"]),
+    ):
+        credential = identity(account(AzureWebJobsStorage__accountName="acme", **settings))
+        assert [type(each).__name__ for each in getattr(credential, "credentials", [credential])] == kinds
+        await credential.close()
 
 
 def test_service_uris_win_over_the_account_name() -> None:

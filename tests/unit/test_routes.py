@@ -5,19 +5,9 @@ from __future__ import annotations
 import re
 from itertools import combinations, zip_longest
 
-import function_app
+from tests.support.routes import routes
 
 PARAMETER = re.compile(r"\{[^}]*\}")
-
-
-def routes() -> dict[str, str]:
-    """The HTTP routes of the app by function name."""
-    found: dict[str, str] = {}
-    for function in function_app.app.get_functions():
-        for binding in function.get_dict_repr()["bindings"]:
-            if binding["type"] == "httpTrigger":
-                found[function.get_function_name()] = binding["route"].lower()
-    return found
 
 
 def may_match_the_same(one: str, other: str) -> bool:
@@ -31,7 +21,7 @@ def may_match_the_same(one: str, other: str) -> bool:
 
 
 def test_no_two_routes_overlap() -> None:
-    found = routes()
+    found = {name: route.lower() for name, route in routes().items()}
     assert len(found) > 30
     overlapping = [pair for pair in combinations(found, 2) if may_match_the_same(*(found[name] for name in pair))]
     assert overlapping == []
