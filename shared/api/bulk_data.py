@@ -49,8 +49,7 @@ async def _value(
 ) -> Response:
     syntax = row.layout.transfer_syntax if value.is_encapsulated else EXPLICIT_VR_LITTLE_ENDIAN
     choice = await _choice(account, call, row, path, value, syntax)
-    payload = f"multipart-{choice.media_type}" if choice.multipart else choice.media_type
-    headers = {"ETag": f'"{row.version}-{payload.replace("/", "-")}"', "Vary": "Accept"}
+    headers = {"ETag": f'"{row.version}-{choice.tag}"', "Vary": "Accept"}
     if is_current(call.header("if-none-match"), headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     is_document = choice.media_type in representations.DOCUMENTS
@@ -95,7 +94,9 @@ async def _payloads(
         yield bulk_data.read_value(account, row, value, 0, value.length)
     elif path == (tags.PIXEL_DATA,) and row.frames and row.layout.transfer_syntax not in representations.VIDEO:
         index = frames.frame_index(row)
-        async for _, chunks in frames.read_frames(account, row, index, range(1, index.count + 1)):
+        numbers = range(1, index.count + 1)
+        index = await frames.located(account, row, index, numbers)
+        async for _, chunks in frames.read_frames(account, row, index, numbers):
             yield chunks
     else:
         yield bulk_data.read_fragments(account, row, value)

@@ -52,7 +52,7 @@ async def _image(
             raise NotAcceptable(NOT_RENDERED)
         index = frames.frame_index(row)
         frame = named_frame or default_frame(index.count)
-        frames.check(index, [frame])
+        index = await frames.located(account, row, index, [frame])
         headers = {"ETag": etag(row, frame, rendition, media_type)} | _CACHING
         if is_current(call.header("if-none-match"), headers["ETag"]):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

@@ -6,6 +6,8 @@ from shared.dicom.identifiers import check_uid
 from shared.errors import BadRequest, PayloadTooLarge
 from shared.web.routing import Call
 
+ORIGINAL = "msdicom-request-original"
+
 _NAMES = {"study": "StudyInstanceUID", "series": "SeriesInstanceUID", "instance": "SOPInstanceUID"}
 
 
@@ -61,4 +63,4 @@ def wants_bulk_data_uris(call: Call) -> bool:
 
 def wants_original(call: Call) -> bool:
     """WADO-100: anything but `true` means the latest version."""
-    return (call.header("msdicom-request-original") or "").strip().lower() == "true"
+    return (call.header(ORIGINAL) or "").strip().lower() == "true"

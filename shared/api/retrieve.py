@@ -6,11 +6,18 @@ from http import HTTPStatus
 
 from fastapi import Response
 
-from shared.api.requests import accept, accept_query, identifiers, wants_bulk_data_uris, wants_original
+from shared.api.requests import (
+    ORIGINAL,
+    accept,
+    accept_query,
+    identifiers,
+    wants_bulk_data_uris,
+    wants_original,
+)
 from shared.errors import BadRequest, NotAcceptable
 from shared.services import frames, partitions, retrieve, transcode
 from shared.services.races import steadily
-from shared.services.retrieve import Resource
+from shared.services.retrieve import Resource, Wanted
 from shared.services.service import storage
 from shared.services.stored_file import sized_file
 from shared.services.transcode import NotTranscodable
@@ -38,9 +45,12 @@ async def get_instances(call: Call) -> Response:
     partition = await partitions.use(account, call.partition)
 
     async def answer() -> Response:
-        found = await retrieve.find(account, partition, study, series, instance, original=wants_original(call))
+        wanted = _unless_conditional(call, "files")
+        found = await retrieve.find(
+            account, partition, study, series, instance, original=wants_original(call), wanted=wanted
+        )
         choice, rows = await _files_to_send(account, found, choices)
-        headers = {"ETag": found.etag(choice.target), "Vary": "Accept"}
+        headers = {"ETag": found.etag(choice.tag), "Vary": f"Accept, {ORIGINAL}"}
         if is_current(call.header("if-none-match"), headers["ETag"]):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         if choice.multipart:
@@ -62,11 +72,14 @@ async def get_metadata(call: Call) -> Response:
     partition = await partitions.use(account, call.partition)
 
     async def answer() -> Response:
-        found = await retrieve.find(account, partition, study, series, instance, original=wants_original(call))
+        wanted = _unless_conditional(call, "metadata")
+        found = await retrieve.find(
+            account, partition, study, series, instance, original=wants_original(call), wanted=wanted
+        )
         etag, bulk_data_of = found.etag(), ""
         if wants_bulk_data_uris(call):
             etag, bulk_data_of = f'{etag[:-1]}-bulkdata"', f"{call.base_url}/studies/{found.study}"
-        headers = {"ETag": json_entity_tag(call.request, etag), "Vary": "Accept, Accept-Encoding"}
+        headers = {"ETag": json_entity_tag(call.request, etag), "Vary": f"Accept, Accept-Encoding, {ORIGINAL}"}
         if is_current(call.header("if-none-match"), headers["ETag"]):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         return await json_stream(call.request, retrieve.metadata(account, found, bulk_data_of), media_type, headers)
@@ -89,6 +102,11 @@ async def get_frames(call: Call) -> Response:
         return await _frames(account, call, found, found.row, numbers, choices)
 
     return await steadily(answer)
+
+
+def _unless_conditional(call: Call, wanted: Wanted) -> Wanted | None:
+    """Whoever has the representation already will hardly need the instances."""
+    return None if call.header("if-none-match") else wanted
 
 
 async def _files_to_send(
@@ -166,11 +184,10 @@ async def _frames(
             "The request accept header is only supported for single frame retrieval. "
             "For multiple frames, use a multipart accept header."
         )
-    index = frames.frame_index(row)
-    frames.check(index, numbers)
+    index = await frames.located(account, row, frames.frame_index(row), numbers)
     media_type = choice.content_type(stored)
     # Updates never touch the pixels: the entity tag is that of the stored file.
-    headers = {"ETag": f'"{row.version}-{media_type.rpartition("=")[2]}"', "Vary": "Accept"}
+    headers = {"ETag": f'"{row.version}-{choice.tag}"', "Vary": "Accept"}
     if is_current(call.header("if-none-match"), headers["ETag"]):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     sent = frames.read_frames(account, row, index, numbers)

@@ -30,6 +30,9 @@ _PIXEL_DATA: Final = frozenset({tags.FLOAT_PIXEL_DATA, tags.DOUBLE_FLOAT_PIXEL_D
 _KEPT_BULK: Final = frozenset({tags.EXTENDED_OFFSET_TABLE, tags.EXTENDED_OFFSET_TABLE_LENGTHS})
 # How a compressed image begins: JPEG and JPEG-LS with SOI, JPEG 2000 with SOC.
 _IMAGE_STARTS: Final = frozenset({b"\xff\xd8", b"\xff\x4f"})
+# How it ends: JPEG and JPEG-LS with EOI, JPEG 2000 with EOC. Within so many bytes, as some writers pad generously.
+_IMAGE_END: Final = b"\xff\xd9"
+_IMAGE_TAIL: Final = 10
 _RLE: Final = "1.2.840.10008.1.2.5"
 
 _SHORT_VRS: Final = {name.encode(): name for name in vr.SHORT_LENGTH}
@@ -245,6 +248,8 @@ class DatasetScanner:
         return offset + _HEADER
 
     def _fragment(self, level: Level, data: bytes, offset: int) -> int:
+        if level.fragment_tail:
+            return self._fragment_tail(level, data, offset)
         group, number, length = level.order.implicit(data, offset)
         tag = group << 16 | number
         if tag == tags.SEQUENCE_DELIMITATION:
@@ -270,6 +275,16 @@ class DatasetScanner:
             self._charge(_FRAGMENT_COST)
             starts_image = self._is_rle or value in _IMAGE_STARTS
             pixel_data.fragments.append(Fragment(self.position + offset + _HEADER, length, starts_image))
+            level.fragment_tail = min(length, _IMAGE_TAIL)
+        return end - level.fragment_tail
+
+    def _fragment_tail(self, level: Level, data: bytes, offset: int) -> int:
+        assert level.pixel_data is not None
+        end = offset + level.fragment_tail
+        if len(data) < end:
+            return offset - level.fragment_tail
+        level.pixel_data.fragments[-1].ends_image = _IMAGE_END in data[offset:end]
+        level.fragment_tail = 0
         return end
 
     def _end_of_dataset(self, level: Level, data: bytes, offset: int, tag: int) -> int:

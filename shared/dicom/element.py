@@ -27,6 +27,7 @@ class Fragment:
     offset: int  # of its value
     length: int  # bytes
     starts_image: bool  # it begins a compressed image: with a JPEG SOI or JPEG 2000 SOC marker, or it is RLE
+    ends_image: bool = False  # it ends in a JPEG EOI or JPEG 2000 EOC marker, but for padding
 
 
 @dataclass(slots=True)

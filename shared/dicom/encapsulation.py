@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
-
-from pydicom.encaps import encapsulate, generate_frames
 
 from shared.dicom import tags
 from shared.dicom.element_codec import EXPLICIT_VR_LITTLE_ENDIAN, UNDEFINED_LENGTH
@@ -22,14 +19,3 @@ def fragment(frame: bytes) -> bytes:
     """A frame as one fragment."""
     padding = len(frame) % 2
     return _HEADER(tags.ITEM, "", len(frame) + padding) + frame + bytes(padding)
-
-
-def frames_of_fragments(fragments: Sequence[bytes], frames: int) -> list[bytes]:
-    """Frames put together by where their code streams end, for files that do not say which fragments they are.
-
-    Raises ValueError when there are not as many as there should be.
-    """
-    found = list(generate_frames(encapsulate(list(fragments), has_bot=False), number_of_frames=frames))
-    if len(found) != frames:
-        raise ValueError("The frames cannot be told apart.")
-    return found

@@ -8,7 +8,7 @@ import zlib
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Final, Self
 
 from shared.dicom import tags
@@ -81,8 +81,8 @@ class FrameIndex:
             return _NATIVE.pack(b"N", self.offset, self.frame_length, self.frames)
         # Fragments are separated by nothing but item headers, so that their lengths tell their offsets.
         fragments_per_frame = [after - first for first, after in pairwise(self.firsts)]
-        table = _little_endian(array("I", [*fragments_per_frame, *self.lengths]))
-        return _ENCAPSULATED.pack(b"E", self.offsets[0], self.frames) + zlib.compress(table.tobytes(), 9)
+        table = little_endian(array("I", [*fragments_per_frame, *self.lengths]))
+        return _ENCAPSULATED.pack(b"E", self.offset, self.frames) + zlib.compress(table.tobytes(), 9)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:
@@ -93,27 +93,27 @@ class FrameIndex:
         _, offset, frames = _ENCAPSULATED.unpack_from(data)
         table = array("I")
         table.frombytes(zlib.decompress(data[_ENCAPSULATED.size :]))
-        table = _little_endian(table)
+        table = little_endian(table)
         return cls.of_fragments(offset, table[:frames], table[frames:])
 
     @classmethod
     def of_fragments(cls, offset: int, fragments_per_frame: Sequence[int], lengths: Sequence[int]) -> Self:
         """The index of encapsulated frames, from the offset of the first fragment's value."""
-        firsts = array("I", [0])
-        for fragments in fragments_per_frame:
-            firsts.append(firsts[-1] + fragments)
-        offsets = array("Q")
-        for length in lengths:
-            offsets.append(offset)
-            offset += length + _ITEM_HEADER
-        return cls(frames=len(fragments_per_frame), firsts=firsts, offsets=offsets, lengths=array("I", lengths))
+        steps = (length + _ITEM_HEADER for length in lengths[:-1])
+        return cls(
+            offset=offset,
+            frames=len(fragments_per_frame),
+            firsts=array("I", accumulate(fragments_per_frame, initial=0)),
+            offsets=array("Q", accumulate(steps, initial=offset)),
+            lengths=array("I", lengths),
+        )
 
 
 def locate_frames(scan: ScannedFile) -> FrameIndex | None:
     """The frames of a scanned file; None without pixel data, or when its frames cannot be told apart.
 
-    They cannot when the image's description is incomplete, or neither an offset table nor the starts of images assign
-    fragments to frames.
+    They cannot when the image's description is incomplete, or neither an offset table nor the starts and ends of
+    images assign fragments to frames.
     """
     pixel_data = scan.pixel_data
     if pixel_data is None:
@@ -177,7 +177,9 @@ def _firsts_without_table(fragments: list[Fragment], frames: int) -> list[int] |
     if frames == len(fragments):
         return list(range(frames))
     starts = [number for number, fragment in enumerate(fragments) if fragment.starts_image]
-    return starts if len(starts) == frames and starts[0] == 0 else None
+    behind_ends = [0, *(number for number, (before, _) in enumerate(pairwise(fragments), 1) if before.ends_image)]
+    both = sorted(set(starts) & set(behind_ends))
+    return next((firsts for firsts in (starts, behind_ends, both) if len(firsts) == frames and firsts[0] == 0), None)
 
 
 def _extended_offset_table(scan: ScannedFile) -> Sequence[int]:
@@ -188,10 +190,11 @@ def _extended_offset_table(scan: ScannedFile) -> Sequence[int]:
 def _offsets(table: bytes, typecode: str) -> Sequence[int]:
     offsets = array(typecode)
     offsets.frombytes(table[: len(table) // offsets.itemsize * offsets.itemsize])
-    return _little_endian(offsets)
+    return little_endian(offsets)
 
 
-def _little_endian(numbers: array[int]) -> array[int]:
+def little_endian(numbers: array[int]) -> array[int]:
+    """Numbers of this machine as little endian ones, or the other way round."""
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers

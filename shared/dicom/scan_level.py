@@ -43,5 +43,6 @@ class Level:
     items: list[Item] = field(default_factory=list)
     pixel_data: PixelData | None = None  # that the fragments belong to
     is_first_fragment: bool = True
+    fragment_tail: int = 0  # bytes at the end of the current fragment that are still to be looked at
     is_signed: bool | None = None  # PixelRepresentation
     undecided: list[Element] = field(default_factory=list)  # that are US or SS

@@ -5,18 +5,22 @@ A request's frames that lie close to each other are read as one range; the next 
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from itertools import chain, pairwise
 
+from shared.dicom.frame_pages import PagedFrameIndex, read_index
 from shared.dicom.frames import FrameIndex
 from shared.errors import BadRequest, NotFound
 from shared.services.read_ahead import ahead
-from shared.services.stored_file import read_stored
+from shared.services.stored_file import read_sidecar, read_stored
 from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
 
 NEAR_BYTES = 64 * 1024
 """What may lie between two frames that are read as one range."""
+RANGES_AHEAD = 8
 
 type Run = list[int]
 
@@ -35,16 +39,40 @@ def parse_frames(text: str) -> list[int]:
 
 
 def frame_index(row: InstanceRow) -> FrameIndex:
-    """Where the frames of an instance lie. Raises NotFound when it has none (WADO-63)."""
+    """How many frames an instance has, and where they lie as far as `located` has seen to it.
+
+    Raises NotFound when it has none (WADO-63).
+    """
     if not row.frames:
         raise NotFound("The specified frame cannot be found.")
-    return FrameIndex.from_bytes(row.frames)
+    return read_index(row.frames)
 
 
-def check(index: FrameIndex, numbers: Sequence[int]) -> None:
-    """Raises NotFound when a frame is not there (WADO-62)."""
+async def located(storage: Storage, row: InstanceRow, index: FrameIndex, numbers: Collection[int]) -> FrameIndex:
+    """The index with all that it needs to tell where these frames lie: of very many frames, it is stored in pages.
+
+    Raises NotFound when a frame is not there (WADO-62), StudyChanged when the instance is gone meanwhile.
+    """
     if max(numbers) > index.count:
         raise NotFound("The specified frame cannot be found.")
+    if not isinstance(index, PagedFrameIndex):
+        return index
+    positions = index.positions
+
+    async def read(first: int, last: int) -> list[tuple[int, bytes]]:
+        begin, end = positions[first], positions[last + 1]
+        data = await read_sidecar(storage, row, begin, end - begin)
+        return [(page, data[positions[page] - begin : positions[page + 1] - begin]) for page in range(first, last + 1)]
+
+    runs = await asyncio.gather(*(read(*run) for run in _runs_of(sorted({index.page_of(n) for n in numbers}))))
+    return await asyncio.to_thread(index.with_pages, chain.from_iterable(runs))
+
+
+def _runs_of(pages: Sequence[int]) -> list[tuple[int, int]]:
+    """The first and the last of numbers that follow each other."""
+    firsts = [page for before, page in pairwise([-2, *pages]) if page != before + 1]
+    lasts = [page for page, after in pairwise([*pages, -2]) if after != page + 1]
+    return [*zip(firsts, lasts, strict=True)]
 
 
 async def read_frame(storage: Storage, row: InstanceRow, index: FrameIndex, number: int) -> AsyncIterator[bytes]:
@@ -66,7 +94,7 @@ async def read_frames(
         for run in _runs(index, numbers):
             yield run, read_stored(storage, row, *_span(index, run))
 
-    async for run, chunks in ahead(runs()):
+    async for run, chunks in ahead(runs(), RANGES_AHEAD):
         cutter = _Cutter(chunks, _span(index, run)[0])
         for number in run:
             yield number, _frame(cutter, index, number)

@@ -7,6 +7,8 @@ import zlib
 
 from shared.dicom.bulk_data import insert_uris, unpack
 from shared.dicom.change_set import Changes, patch_metadata
+from shared.dicom.frame_pages import pages_position
+from shared.services.stored_file import read_sidecar
 from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
 
@@ -37,6 +39,6 @@ async def _stored(storage: Storage, row: InstanceRow) -> tuple[bytes, bytes]:
     """The metadata as they were stored, and the bulk data index."""
     if not row.metadata_blob:
         return zlib.decompress(row.packed_metadata), row.bulk_data
-    packed = b"".join([chunk async for chunk in storage.wire.read_blob(row.metadata_blob)])
+    packed = await read_sidecar(storage, row, 0, pages_position(row.frames))
     inflater = zlib.decompressobj()
     return inflater.decompress(packed), inflater.unused_data

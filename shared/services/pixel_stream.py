@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Iterable
 from typing import Final
 
 from shared.dicom.element import PixelData
 from shared.dicom.element_codec import EXPLICIT_VR_LITTLE_ENDIAN, UNDEFINED_LENGTH, ElementEncoding
-from shared.dicom.encapsulation import frames_of_fragments
 from shared.dicom.head import EXPLICIT_VR_BIG_ENDIAN, HeadScanner
 from shared.dicom.image_pixel import ImagePixel
 from shared.dicom.reencoding import swapped, width_of_pixels
@@ -17,7 +15,7 @@ from shared.dicom.transcoding import MAX_FRAME_BYTES
 from shared.errors import InvalidDicom
 from shared.services.byte_stream import ByteStream, EndOfStream
 
-# Of what has to be held as a whole: the elements before the pixel data, those behind, and frames without an index (WADO-52).
+# Of what has to be held as a whole: the elements before the pixel data, and those behind (WADO-52).
 MAX_HELD_BYTES: Final = 100 << 20
 
 _ITEM_HEADER: Final = 8
@@ -79,25 +77,19 @@ async def native_frames(
     await pixels.skip_rest()
 
 
-async def encapsulated_frames(
-    stream: ByteStream, frames: int, fragments_per_frame: Sequence[int] | None
-) -> AsyncGenerator[bytes]:
-    """The frames of compressed pixel data, as the numbers of their fragments have it, else as their code streams do.
-
-    Raises EndOfStream, InvalidDicom, ValueError and TooLong.
-    """
+async def encapsulated_frames(stream: ByteStream, fragments_per_frame: Iterable[int]) -> AsyncGenerator[bytes]:
+    """The frames of compressed pixel data. Raises EndOfStream, InvalidDicom and TooLong."""
     fragments = _fragments(stream)
-    if frames == 1:
-        yield b"".join(await _held(fragments, MAX_FRAME_BYTES))
-    elif fragments_per_frame is None:
-        held = await _held(fragments, MAX_HELD_BYTES)
-        for frame in await asyncio.to_thread(frames_of_fragments, held, frames):
-            yield frame
-    else:
-        for count in fragments_per_frame:
-            yield b"".join([await anext(fragments) for _ in range(count)])
-        async for _ in fragments:
-            raise InvalidDicom("There are more fragments than frames have.")
+    for count in fragments_per_frame:
+        frame, length = [], 0
+        for _ in range(count):
+            frame.append(await anext(fragments))
+            length += len(frame[-1])
+            if length > MAX_FRAME_BYTES:
+                raise TooLong
+        yield b"".join(frame)
+    async for _ in fragments:
+        raise InvalidDicom("There are more fragments than frames have.")
 
 
 async def _fragments(stream: ByteStream) -> AsyncGenerator[bytes]:
@@ -113,16 +105,6 @@ async def _fragments(stream: ByteStream) -> AsyncGenerator[bytes]:
         if not is_offset_table:
             yield fragment
         is_offset_table = False
-
-
-async def _held(fragments: AsyncIterator[bytes], most: int) -> list[bytes]:
-    held = []
-    async for fragment in fragments:
-        held.append(fragment)
-        most -= len(fragment)
-        if most < 0:
-            raise TooLong
-    return held
 
 
 def is_encapsulated(pixel_data: PixelData) -> bool:

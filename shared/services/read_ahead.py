@@ -5,36 +5,44 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
+from typing import Any, Final
 
-STREAMS = 3
+MOST_STREAMS: Final = 64
+"""That are read ahead in this process: half of the connections that there are, whoever reads slowly."""
+
+_all_waiting: Final[set[asyncio.Task[Any]]] = set()
 
 
 async def ahead[T](
-    streams: AsyncIterator[tuple[T, AsyncIterator[bytes]]],
+    streams: AsyncIterator[tuple[T, AsyncIterator[bytes]]], count: int
 ) -> AsyncGenerator[tuple[T, AsyncIterator[bytes]]]:
-    """The same streams, each with what it belongs to; the first chunks of the next `STREAMS` are read already.
+    """The same streams, each with what it belongs to; the first chunks of the next `count` are read already.
 
+    Of just the next one when `MOST_STREAMS` are waiting for others.
     Each has to be read to its end before the next is asked for. An error of a stream is raised when its turn has come.
     """
     waiting: list[asyncio.Task[_Opened[T]]] = []
     exhausted = False
     try:
         while True:
-            while not exhausted and len(waiting) < STREAMS:
+            while not exhausted and (not waiting or (len(waiting) < count and len(_all_waiting) < MOST_STREAMS)):
                 try:
                     belonging, stream = await anext(streams)
                 except StopAsyncIteration:
                     exhausted = True
                 else:
                     waiting.append(asyncio.create_task(_open(belonging, stream)))
+                    _all_waiting.add(waiting[-1])
             if not waiting:
                 return
+            _all_waiting.discard(waiting[0])
             opened = await waiting.pop(0)
             try:
                 yield opened.belonging, opened.chunks()
             finally:
                 await _close(opened.rest)
     finally:
+        _all_waiting.difference_update(waiting)
         for task in waiting:
             task.cancel()
         for result in await asyncio.gather(*waiting, return_exceptions=True):

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from shared.dicom import bulk_data, dicom_json, frames, tags
+from shared.dicom import bulk_data, dicom_json, frame_pages, frames, tags
 from shared.dicom.change_set import HeadLayout
 from shared.dicom.head import HeadScanner, ScannedFile
 from shared.dicom.searchable import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES, Attribute
@@ -48,6 +48,7 @@ class Received:
     study_summary: Summary = field(default_factory=dict)
     series_summary: Summary = field(default_factory=dict)
     series_number: int = 0
+    frame_pages: bytes = b""
     tags: Elements = field(default_factory=dict)
     data: bytes | None = None
     blocks: list[str] = field(default_factory=list)
@@ -107,7 +108,8 @@ async def write_blob(wire: Wire, received: Received) -> None:
     assert row is not None
     metadata = {"study": received.study, "series": row.series, "instance": row.sop_instance}
     if row.metadata_blob:
-        await wire.put_blob(row.metadata_blob, row.packed_metadata + row.bulk_data, metadata)
+        await wire.put_blob(row.metadata_blob, row.packed_metadata + row.bulk_data + received.frame_pages, metadata)
+        received.frame_pages = b""
     if received.data is not None:
         await wire.put_blob(row.blob, received.data, metadata)
         received.data = None
@@ -134,7 +136,6 @@ def _describe(scan: ScannedFile, study: str | None, request: str, blob: str, str
     received.warning = IMPLICIT_VR if scan.is_implicit_vr else VALIDATION_WARNING if findings.warnings else None
     metadata = dicom_json.encode(findings.dataset, scan.character_sets, scan.is_little_endian)
     lines = dicom_json.lines(metadata)
-    index = frames.locate_frames(scan)
     row = InstanceRow(
         series=_uid(scan, tags.SERIES_INSTANCE_UID),
         sop_instance=received.sop_instance,
@@ -145,12 +146,16 @@ def _describe(scan: ScannedFile, study: str | None, request: str, blob: str, str
         length=scan.length,
         number=integer(lines, tags.INSTANCE_NUMBER),
         layout=HeadLayout.of(scan),
-        frames=index.to_bytes() if index else b"",
+        frames=b"",
         packed_metadata=zlib.compress(metadata, 6),
         has_pixels=scan.pixel_data is not None,
         bulk_data=bulk_data.pack(bulk_data.locate(findings.dataset, is_big_endian=not scan.is_little_endian)),
     )
-    received.row = row if row.fits() else replace(row, metadata_blob=f"{row.blob}.json")
+    if index := frames.locate_frames(scan):
+        packed, received.frame_pages = frame_pages.cut(index, len(row.packed_metadata) + len(row.bulk_data))
+        row = replace(row, frames=packed)
+    is_whole = row.fits() and not received.frame_pages
+    received.row = row if is_whole else replace(row, metadata_blob=f"{row.blob}.json")
     if any(tag == tags.SOP_CLASS_UID for tag, _ in findings.warnings):
         received.sop_class = ""  # an attribute that was dropped is not in the answer either (STOW-52)
     received.study_summary = summary_of(lines, STUDY_ATTRIBUTES)

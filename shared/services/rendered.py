@@ -62,7 +62,7 @@ async def rendered_frame(
     """
     syntax = row.layout.transfer_syntax
     # A deflated data set has to be inflated from its beginning.
-    head_length = row.length if syntax in DEFLATED else index.ranges(1)[0][0]
+    head_length = row.length if syntax in DEFLATED else index.offset
     if max(head_length, index.length(frame)) > MAX_BYTES:
         raise NotAcceptable("The instance is too large to be rendered.")
     try:

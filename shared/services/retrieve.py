@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Final, Literal
 
 from shared.dicom.change_set import Changes
 from shared.errors import NotFound
@@ -12,13 +13,18 @@ from shared.services.metadata import latest_metadata
 from shared.services.races import StudyChanged
 from shared.services.read_ahead import ahead
 from shared.services.stored_file import read_file
-from shared.services.transcode import transcoded_file
+from shared.services.transcode import LOOK_AHEAD, transcoded_file
 from shared.storage import keys
 from shared.storage.rows import InstanceRow, SeriesRow, StudyHead
 from shared.storage.storage import Storage
 
-# A study of up to so many instances is read by one query, a larger one series by series.
-_ROWS_AT_ONCE = 1000
+FILES_AHEAD: Final = 8
+"""Of how many files the first bytes are on their way while one is sent: storage answers late, but many at a time."""
+
+# So many instances are read by one query, sorted, and held. A larger study is read series by series.
+_ROWS_AT_ONCE: Final = 1000
+
+type Wanted = Literal["files", "metadata"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class Resource:
     """A study, a series or an instance, as its study was at one moment.
 
     `key` is the study's PartitionKey; `series` are those of the resource, in the order of D-24; `row` is the instance if
-    the resource is one.
+    the resource is one. `beside` are the instances that were read beside the head for what is `wanted` of them.
     """
 
     key: str
@@ -34,6 +40,13 @@ class Resource:
     series: Sequence[SeriesRow]
     row: InstanceRow | None
     original: bool
+    wanted: Wanted | None = None
+    beside: Sequence[InstanceRow] = ()
+
+    @property
+    def count(self) -> int:
+        """The number of instances of the series."""
+        return sum(item.instances for item in self.series)
 
     @property
     def study(self) -> str:
@@ -44,14 +57,14 @@ class Resource:
         """What the version that is asked for has changed of the stored instance."""
         return {} if self.original else self.head.changes_to(row.version)
 
-    def etag(self, transfer_syntax: str | None = None) -> str:
-        """D-26: changes with every store, delete and update; the original has its own, and so has a transfer syntax."""
-        newest, count = max(series.version for series in self.series), sum(series.instances for series in self.series)
+    def etag(self, representation: str = "") -> str:
+        """D-26: changes with every store, delete and update; the original has its own, and so has each representation."""
+        newest, count = max(series.version for series in self.series), self.count
         if self.row:
             newest, count = self.row.version, 1
         version = f"{self.head.current_version(newest)}-{count}"
         original = "-original" if self.original else ""
-        suffix = f"-{transfer_syntax}" if transfer_syntax else ""
+        suffix = f"-{representation}" if representation else ""
         return f'"{version}{original}{suffix}"'
 
 
@@ -63,12 +76,20 @@ async def find(
     sop_instance: str | None = None,
     *,
     original: bool = False,
+    wanted: Wanted | None = None,
 ) -> Resource:
-    """A study, series or instance. Raises NotFound when there is none (WADO-13, WADO-14)."""
+    """A study, series or instance. Raises NotFound when there is none (WADO-13, WADO-14).
+
+    With `wanted`, the instances that `rows` will be asked for are read at the same time, as far as one query goes.
+    """
     key = keys.study_partition(partition, study)
     row = None
+    beside: list[InstanceRow] = []
     if series and sop_instance:
         head, row = await storage.instances.find(key, series, sop_instance)
+    elif wanted:
+        first_rows = storage.instances.first_rows(key, series, metadata=wanted == "metadata")
+        head, beside = await asyncio.gather(storage.instances.head(key), first_rows)
     else:
         head = await storage.instances.head(key)
     members = [item for item in head.series.values() if series in (None, item.series)] if head.exists else []
@@ -76,43 +97,71 @@ async def find(
         level = "instance" if sop_instance else "series" if series else "study"
         raise NotFound(f"The specified {level} cannot be found.")
     members.sort(key=lambda item: (item.number, item.series))
-    return Resource(key, head, members, row, original)
+    return Resource(key, head, members, row, original, wanted, beside)
 
 
 async def rows(storage: Storage, resource: Resource, *, metadata: bool) -> AsyncIterator[InstanceRow]:
     """The instances of a resource in the order of D-24, with their metadata and frames when that is wanted.
 
+    Of a series that has more than 1,000, each 1,000 are in that order, so that the first need not wait for the last.
     Raises StudyChanged when some that the resource has are not there any more. Those stored since are left out.
     """
     if resource.row:
         yield resource.row
         return
-    few = sum(item.instances for item in resource.series) <= _ROWS_AT_ONCE
-    pieces = [resource.series] if few else [[item] for item in resource.series]
-    following = asyncio.create_task(_rows(storage, resource, pieces[0], metadata))
+    batches = _batches(storage, resource, metadata=metadata)
+    following = asyncio.create_task(anext(batches, None))
     try:
-        for piece in [*pieces[1:], None]:
-            present = await following
-            if piece:
-                following = asyncio.create_task(_rows(storage, resource, piece, metadata))
-            for row in present:
+        while batch := await following:
+            following = asyncio.create_task(anext(batches, None))
+            for row in batch:
                 yield row
     finally:
         following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
-async def _rows(
-    storage: Storage, resource: Resource, series: Sequence[SeriesRow], metadata: bool
-) -> Sequence[InstanceRow]:
-    """All instances of the study, or those of a single series."""
+async def _batches(storage: Storage, resource: Resource, *, metadata: bool) -> AsyncIterator[list[InstanceRow]]:
+    """Up to 1,000 instances at a time, sorted."""
+    if (resource.wanted == "metadata" or not metadata) and _agree(resource.beside, resource.series):
+        yield _sorted(resource.beside, resource.series)
+        return
+    few = resource.count <= _ROWS_AT_ONCE
+    for piece in [resource.series] if few else [[item] for item in resource.series]:
+        only = piece[0].series if len(piece) == 1 else None
+        left = sum(item.instances for item in piece)
+        batch: list[InstanceRow] = []
+        async for row in storage.instances.rows(resource.key, only, metadata=metadata):
+            batch += _as_of(resource, [row])
+            if len(batch) == _ROWS_AT_ONCE < left:
+                yield _sorted(batch, piece)
+                left -= len(batch)
+                batch = []
+        if len(batch) != left:
+            raise StudyChanged("The study has changed while it was read.")
+        yield _sorted(batch, piece)
+
+
+def _agree(rows: Sequence[InstanceRow], series: Sequence[SeriesRow]) -> bool:
+    """Whether rows that were read before the head, or behind it, are just those that it tells of."""
+    found: dict[str, list[int]] = {}
+    for row in rows:
+        found.setdefault(row.series, []).append(row.version)
+    return {item.series: (item.instances, item.version) for item in series} == {
+        name: (len(versions), max(versions)) for name, versions in found.items()
+    }
+
+
+def _as_of(resource: Resource, rows: Sequence[InstanceRow]) -> list[InstanceRow]:
+    """Without those that were stored since the resource was found."""
     assert resource.head.study is not None
-    only = series[0].series if len(series) == 1 else None
-    found = [row async for row in storage.instances.rows(resource.key, only, metadata=metadata)]
-    found = [row for row in found if row.version <= resource.head.study.version]
-    if len(found) != sum(item.instances for item in series):
-        raise StudyChanged("The study has changed while it was read.")
+    newest = resource.head.study.version
+    return [row for row in rows if row.version <= newest]
+
+
+def _sorted(rows: Sequence[InstanceRow], series: Sequence[SeriesRow]) -> list[InstanceRow]:
     order = {item.series: number for number, item in enumerate(series)}
-    return sorted(found, key=lambda row: (order[row.series], row.number, row.sop_instance))
+    return sorted(rows, key=lambda row: (order[row.series], row.number, row.sop_instance))
 
 
 def file(
@@ -134,7 +183,7 @@ async def files(
         async for row in rows:
             yield row, file(storage, resource, row, transfer_syntax)
 
-    async for item in ahead(streams()):
+    async for item in ahead(streams(), LOOK_AHEAD if transfer_syntax else FILES_AHEAD):
         yield item
 
 

@@ -91,6 +91,17 @@ async def read_stored(storage: Storage, row: InstanceRow, first: int, end: int |
         await stored.aclose()
 
 
+async def read_sidecar(storage: Storage, row: InstanceRow, offset: int = 0, length: int | None = None) -> bytes:
+    """What does not fit into the row: its metadata, their bulk data index, and the pages of its frame index.
+
+    Raises StudyChanged when the instance is gone meanwhile.
+    """
+    try:
+        return b"".join([chunk async for chunk in storage.wire.read_blob(row.metadata_blob, offset, length)])
+    except BlobNotFound as error:
+        raise StudyChanged(f"The metadata of the instance {row.sop_instance} cannot be read.") from error
+
+
 async def _cut(chunks: AsyncIterator[bytes], first: int, end: int | None) -> AsyncIterator[bytes]:
     """The bytes [first, end) of all, without `end` all from `first`."""
     position = 0

@@ -27,7 +27,7 @@ from shared.dicom.transcoding import Head, is_native
 from shared.errors import InvalidDicom, NotAcceptable, NotFound
 from shared.services import codecs, pixel_stream
 from shared.services.byte_stream import ByteStream, EndOfStream
-from shared.services.frames import frame_index, read_frame
+from shared.services.frames import frame_index, located, read_frame
 from shared.services.metadata import latest_metadata
 from shared.services.read_ahead import ahead
 from shared.services.stored_file import read_file
@@ -122,7 +122,7 @@ async def transcoded_frames(
         for number in numbers:
             yield number, whole(number)
 
-    async for item in ahead(frames()):
+    async for item in ahead(frames(), LOOK_AHEAD):
         yield item
 
 
@@ -207,17 +207,14 @@ async def _frames(
         if count * image.frame_length > pixel_data.length:
             raise NotTranscodable
         return pixel_stream.native_frames(stream, pixel_data, image, head.scan.transfer_syntax)
-    fragments_per_frame = None
-    if count > 1:
-        try:
-            index = frame_index(row)
-        except NotFound:
-            pass
-        else:
-            if index.count != count:
-                raise NotTranscodable
-            fragments_per_frame = [len(index.ranges(number)) for number in range(1, count + 1)]
-    return pixel_stream.encapsulated_frames(stream, count, fragments_per_frame)
+    try:
+        index = frame_index(row)
+    except NotFound as error:
+        raise NotTranscodable from error
+    if index.count != count:
+        raise NotTranscodable
+    index = await located(storage, row, index, range(1, count + 1))
+    return pixel_stream.encapsulated_frames(stream, (len(index.ranges(number)) for number in range(1, count + 1)))
 
 
 async def _frame_by_frame(

@@ -64,12 +64,14 @@ class Instances:
 
         `metadata` says whether metadata and frames are read too; `after` is a RowKey to continue behind.
         """
-        first, end = keys.rows_of_series(series) if series else (keys.HEAD_END, keys.after(keys.HEAD_END))
-        start = f"RowKey gt {literal(after)}" if after else f"RowKey ge {literal(first)}"
-        condition = f"PartitionKey eq {literal(key)} and {start} and RowKey lt {literal(end)}"
-        select = () if metadata else INSTANCE_PROPERTIES_WITHOUT_METADATA
-        async for entity in self._wire.entities(TABLE, condition, select=select):
+        condition = _condition(key, series, after)
+        async for entity in self._wire.entities(TABLE, condition, select=_properties(metadata=metadata)):
             yield InstanceRow.of(entity)
+
+    async def first_rows(self, key: str, series: str | None = None, *, metadata: bool) -> list[InstanceRow]:
+        """The first instances of `rows`, as many as one query gives."""
+        page = await self._wire.query(TABLE, _condition(key, series), select=_properties(metadata=metadata))
+        return [InstanceRow.of(entity) for entity in page.entities]
 
     async def studies(self) -> AsyncIterator[str]:
         """The PartitionKeys in order, a query each, so as not to read what the studies hold."""
@@ -100,3 +102,13 @@ class Instances:
     async def commit(self, operations: Sequence[Operation]) -> list[str]:
         """One entity group transaction in a study's partition; raises `wire.TransactionFailed`."""
         return await self._wire.transact(TABLE, operations)
+
+
+def _condition(key: str, series: str | None, after: str = "") -> str:
+    first, end = keys.rows_of_series(series) if series else (keys.HEAD_END, keys.after(keys.HEAD_END))
+    start = f"RowKey gt {literal(after)}" if after else f"RowKey ge {literal(first)}"
+    return f"PartitionKey eq {literal(key)} and {start} and RowKey lt {literal(end)}"
+
+
+def _properties(*, metadata: bool) -> Sequence[str]:
+    return () if metadata else INSTANCE_PROPERTIES_WITHOUT_METADATA

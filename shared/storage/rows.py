@@ -166,7 +166,8 @@ class InstanceRow:
 
     `has_pixels` is known also when `frames`, which says where they are, was not read or is not to be found out.
     `bulk_data` says where the values are that metadata leaves out (shared/dicom/bulk_data.py). `metadata_blob` names the
-    blob that holds the metadata, and `bulk_data` behind it, when they are too long for the row.
+    blob that holds the metadata, and `bulk_data` behind it, when they are too long for the row, or when the index of the
+    frames is: then the blob has that behind them, in pages (shared/dicom/frame_pages.py), and `frames` just finds these.
     """
 
     series: str

@@ -78,6 +78,12 @@ class Choice:
         is_native = self.media_type == OCTET_STREAM and stored in _NATIVE_LITTLE_ENDIAN
         return stored == self.transfer_syntax or (is_native and self.transfer_syntax in _NATIVE_LITTLE_ENDIAN)
 
+    @property
+    def tag(self) -> str:
+        """What makes its entity tag another one than those of other choices (RFC 9110 8.8.3.3)."""
+        payload = f"multipart-{self.media_type}" if self.multipart else self.media_type
+        return payload.replace("/", "-") + (f"-{self.target}" if self.target else "")
+
     def content_type(self, stored: str) -> str:
         """The Content-Type of the response or part that sends an instance stored so: WADO-42, WADO-43, CL-6."""
         delivered = stored if self.transfer_syntax == AS_STORED else self.transfer_syntax

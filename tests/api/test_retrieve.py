@@ -178,6 +178,20 @@ def test_transcoding_that_is_not_possible(host: Host) -> None:
     assert response.status_code == 406
 
 
+@pytest.mark.parametrize("transfer_syntax", ["1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202"])
+def test_nothing_is_transcoded_to_htj2k(host: Host, transfer_syntax: str) -> None:
+    """D-22: there is no encoder for it. What is stored so is sent so."""
+    native, compressed = builders.instance(), builders.instance(transfer_syntax=transfer_syntax)
+    of_native, of_compressed = (f"/v2{uids.instance_path}" for uids in stored(host, native, compressed))
+    accept = f"application/dicom; transfer-syntax={transfer_syntax}"
+    frames = f'multipart/related; type="image/jphc"; transfer-syntax={transfer_syntax}'
+    assert host.get(of_native, Accept=accept).status_code == 406
+    assert host.get(f"{of_native}/frames/1", Accept=frames).status_code == 406
+    assert host.get(of_compressed, Accept=accept).content == compressed
+    [(content_type, _)] = parts(host.get(f"{of_compressed}/frames/1", Accept=frames))
+    assert content_type == f"image/jphc; transfer-syntax={transfer_syntax}"
+
+
 def test_transcoded_frames(host: Host) -> None:
     """WADO-29, WADO-30, WADO-57: native little endian bytes, or a code stream a frame."""
     native = builders.instance(rows=16, columns=16, frames=3)
@@ -308,9 +322,10 @@ def test_etag(host: Host) -> None:
     assert tags("/metadata") == before
     plain = tags("/metadata", Accept_Encoding="identity")
     assert before == [f'{tag[:-1]}-gzip"' for tag in plain]  # another representation, RFC 9110 8.8.3.3
-    assert tags("") == plain
-    assert all(old != new for old, new in zip(before, tags("", msdicom_request_original="true"), strict=True))
-    for suffix, tag in (("/metadata", before[0]), ("", plain[0])):
+    files = tags("")
+    assert files == [f'{tag[:-1]}-multipart-application-dicom"' for tag in plain]
+    assert all(old != new for old, new in zip(files, tags("", msdicom_request_original="true"), strict=True))
+    for suffix, tag in (("/metadata", before[0]), ("", files[0])):
         for sent in (tag, f'"x", {tag}', f"W/{tag}", "*", tag.strip('"')):
             response = host.get(f"/v2{uids.study_path}{suffix}", If_None_Match=sent)
             assert (response.status_code, response.content, response.headers["ETag"]) == (304, b"", tag)
@@ -324,6 +339,29 @@ def test_etag(host: Host) -> None:
     assert after[1:] == before[1:]
     host.call("DELETE", f"/v2{Uids.of(other).instance_path}")
     assert tags("/metadata") == before
+
+
+def test_every_representation_has_its_own_entity_tag(host: Host) -> None:
+    """D-26, RFC 9110 8.8.3.3: so that no cache takes one for another, nor a client parts of two."""
+    [uids] = stored(host, builders.instance(rows=16, columns=16))
+    accepted = (
+        ANY_FILE,
+        ANY_FILES,
+        "application/dicom; transfer-syntax=1.2.840.10008.1.2.4.90",
+        f"{MULTIPART}; transfer-syntax=1.2.840.10008.1.2.4.90",
+    )
+    answers = [host.get(f"/v2{uids.instance_path}", Accept=accept) for accept in accepted]
+    assert len({answer.headers["ETag"] for answer in answers}) == len(accepted)
+    assert {answer.headers["Vary"] for answer in answers} == {"Accept, msdicom-request-original"}
+    assert host.get(f"/v2{uids.instance_path}", Accept=ANY_FILE, If_None_Match=answers[1].headers["ETag"]).content
+    accepted = (
+        PIXELS,
+        f"{PIXELS}; transfer-syntax=*",
+        "application/octet-stream",
+        'multipart/related; type="image/jp2"',
+    )
+    answers = [host.get(f"/v2{uids.instance_path}/frames/1", Accept=accept) for accept in accepted]
+    assert len({answer.headers["ETag"] for answer in answers}) == len(accepted)
 
 
 @pytest.mark.parametrize("transfer_syntax", [builders.EXPLICIT_LITTLE, builders.IMPLICIT_LITTLE])
@@ -386,7 +424,8 @@ def test_entity_tags_of_frames(host: Host) -> None:
     path = f"/v2{uids.instance_path}/frames/1"
     response = host.get(path, Accept="application/octet-stream")
     etag = response.headers["ETag"]
-    assert response.headers["Vary"].startswith("Accept")
+    assert response.headers["Vary"] == "Accept"
+    assert host.get(path, Accept="*/*").headers["ETag"] != etag
     changes = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "New^Name"}]}}
     assert finished(host, started(bulk_update(host, [uids.study], changes)))["status"] == "succeeded"
     again = host.get(path, Accept="application/octet-stream", If_None_Match=etag)

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import random
+import struct
+from collections.abc import Iterable
+from itertools import accumulate
+
 import pytest
 from pydicom.uid import generate_uid
 
-from shared.services import frames, retrieve
+from shared.errors import NotFound
+from shared.services import delete, frames, retrieve
 from shared.services.frames import NEAR_BYTES
+from shared.services.metadata import latest_metadata
+from shared.services.races import StudyChanged
+from shared.storage import keys
 from shared.storage.partitions import DEFAULT
 from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
@@ -27,12 +37,18 @@ async def stored(storage: Storage, file: bytes) -> InstanceRow:
 
 
 async def read(storage: Storage, row: InstanceRow, numbers: list[int]) -> list[bytes]:
-    index = frames.frame_index(row)
+    index = await frames.located(storage, row, frames.frame_index(row), numbers)
     found = []
     async for number, chunks in frames.read_frames(storage, row, index, numbers):
         assert number == numbers[len(found)]
         found.append(b"".join([chunk async for chunk in chunks]))
     return found
+
+
+def fragments(values: Iterable[bytes]) -> bytes:
+    """Encapsulated pixel data with an empty Basic Offset Table (PS3.5 A.4)."""
+    items = (b"\xfe\xff\x00\xe0" + len(value).to_bytes(4, "little") + value for value in (b"", *values))
+    return b"".join(items)
 
 
 @pytest.mark.parametrize("transfer_syntax", [builders.EXPLICIT_LITTLE, builders.RLE])
@@ -85,14 +101,62 @@ async def test_frames_of_a_deflated_file(storage: Storage, numbers: list[int]) -
     assert await read(storage, row, numbers) == [builders.frame_pixels(number, 90_000) for number in numbers]
 
 
+async def test_frames_that_only_their_ends_tell_apart(storage: Storage) -> None:
+    """WADO-65: their index was computed while the file was stored, and a frame costs no more than any other."""
+    content = builders.dataset(generate_uid())
+    builders.add_pixels(content, 4, 4, 2, builders.JPEG_2000)
+    content.PixelData = fragments([b"jP 1", b"ab\xff\xd9", b"jP 2", b"cdef", b"gh\xff\xd9\0\0"])
+    content["PixelData"].is_undefined_length = True
+    row = await stored(storage, builders.part10(content, builders.JPEG_2000))
+    with counted(storage) as spent:
+        assert await read(storage, row, [2]) == [b"jP 2cdefgh\xff\xd9\0\0"]
+    assert spent.transactions == 1
+    assert spent.bytes_received < 100
+
+
+async def test_a_frame_of_400_000(storage: Storage) -> None:
+    """An index that no row could hold: what is read besides the frame stays below 64 KiB all the same."""
+    noise = random.Random(1)
+    frames = [noise.randbytes(noise.randrange(2, 42, 2)) for _ in range(400_000)]
+    offsets = struct.pack("<400000Q", *accumulate((len(frame) + 8 for frame in frames[:-1]), initial=0))
+    lengths = struct.pack("<400000Q", *map(len, frames))
+    content = builders.dataset()
+    builders.add_pixels(content, 4, 4, 2, builders.JPEG_2000)
+    builders.set_attributes(
+        content,
+        NumberOfFrames=400_000,
+        PixelData=fragments(frames),
+        ExtendedOffsetTable=offsets,
+        ExtendedOffsetTableLengths=lengths,
+    )
+    content["PixelData"].is_undefined_length = True
+    file = builders.part10(content, builders.JPEG_2000)
+    row = await stored(storage, file)
+    assert len(row.frames) < 1000
+    for numbers in ([300_000], [400_000, 1, 2], [8192, 8193]):
+        with counted(storage) as spent:
+            assert await read(storage, row, numbers) == [frames[number - 1] for number in numbers]
+        assert spent.bytes_received < 64 * 1024 * len(numbers)
+        assert spent.transactions <= 2 * len(numbers)
+    with pytest.raises(NotFound):
+        await read(storage, row, [400_001])
+    metadata = json.loads(await latest_metadata(storage, row, {}, "bulkdata/"))
+    assert metadata["00280008"] == {"vr": "IS", "Value": [400_000]}
+    assert metadata["7FE00001"] == {"vr": "OV", "BulkDataURI": "bulkdata/7FE00001"}
+    study, request = str(content.StudyInstanceUID), keys.request_prefix(row.request)
+    assert len([name async for name in storage.wire.list_blobs(request)]) == 2
+    await delete.delete(storage, DEFAULT, study)
+    assert not [name async for name in storage.wire.list_blobs(request)]
+    with pytest.raises(StudyChanged):
+        await read(storage, row, [1])
+
+
 async def test_frame_of_many_fragments(storage: Storage) -> None:
     """WADO-66: the fragments without their item headers."""
     content = builders.dataset(generate_uid())
     builders.add_pixels(content, 4, 4, 2, builders.JPEG_2000)
     pieces = [b"\xff\x4fab", b"cdef", b"\xff\x4fgh", b"ij"]
-    items = [b"", *pieces]
-    value = b"".join(b"\xfe\xff\x00\xe0" + len(piece).to_bytes(4, "little") + piece for piece in items)
-    content.PixelData = value
+    content.PixelData = fragments(pieces)
     content["PixelData"].is_undefined_length = True
     row = await stored(storage, builders.part10(content, builders.JPEG_2000))
     with counted(storage) as spent:

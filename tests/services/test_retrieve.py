@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from pydicom.uid import generate_uid
 
 from shared.services import delete, retrieve
 from shared.services.races import StudyChanged, steadily
+from shared.services.retrieve import Wanted
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from tests import builders
@@ -17,7 +20,7 @@ async def read(storage: Storage, resource: retrieve.Resource) -> list[tuple[str,
     return [(row.series, row.number) async for row in retrieve.rows(storage, resource, metadata=False)]
 
 
-@pytest.mark.parametrize("at_once", [2, 1000])
+@pytest.mark.parametrize("at_once", [3, 1000])
 async def test_series_by_series(storage: Storage, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     """D-24: a large study comes in the same order as a small one, but does not wait for its last row."""
     monkeypatch.setattr(retrieve, "_ROWS_AT_ONCE", at_once)
@@ -36,6 +39,55 @@ async def test_series_by_series(storage: Storage, monkeypatch: pytest.MonkeyPatc
     with counted(storage) as spent:
         assert await anext(retrieve.rows(storage, found, metadata=True))
     assert spent.transactions == 1
+
+
+async def test_batches_of_a_large_series(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D-24 in each, so that the first instance of 5,000 does not wait for the row of the last; all are there."""
+    monkeypatch.setattr(retrieve, "_ROWS_AT_ONCE", 2)
+    study = generate_uid()
+    sop = sorted(generate_uid() for _ in range(5))  # in the order of their keys
+    numbers = dict(zip(sop, (5, 3, 4, 1, 2), strict=True))
+    await store_files(
+        storage, [builders.instance(study, "1.2.3", uid, rows=0, InstanceNumber=numbers[uid]) for uid in sop]
+    )
+    found = await retrieve.find(storage, DEFAULT, study)
+    assert [number for _, number in await read(storage, found)] == [3, 5, 1, 4, 2]
+    await delete.delete(storage, DEFAULT, study, "1.2.3", sop[4])
+    with pytest.raises(StudyChanged):
+        await read(storage, found)
+
+
+@pytest.mark.parametrize("wanted", ["files", "metadata"])
+@pytest.mark.parametrize("series", [None, "1.2.3"])
+async def test_instances_beside_the_head(storage: Storage, wanted: Wanted, series: str | None) -> None:
+    """The first byte takes two trips to storage: one for head and instances at a time, one for the first file."""
+    study = generate_uid()
+    stored = [builders.instance(study, name, rows=0, InstanceNumber=n) for name in ("1.2.3", "1.2.4") for n in (2, 1)]
+    await store_files(storage, stored)
+    found = await retrieve.find(storage, DEFAULT, study, series, wanted=wanted)
+    with counted(storage) as spent:
+        rows = [row async for row in retrieve.rows(storage, found, metadata=wanted == "metadata")]
+    assert spent.transactions == 0
+    assert [row.number for row in rows] == [1, 2] if series else [1, 2, 1, 2]
+    assert all(bool(row.packed_metadata) == (wanted == "metadata") for row in rows)
+    described = [row async for row in retrieve.rows(storage, found, metadata=True)]
+    assert all(row.packed_metadata for row in described)
+
+
+async def test_instances_that_do_not_agree_with_the_head(storage: Storage) -> None:
+    """They were read before or behind it, and it is not the same study any more, although their number is the same."""
+    study = generate_uid()
+    await store_files(storage, [builders.instance(study, "1.2.3", rows=0, InstanceNumber=n) for n in (1, 2)])
+    before = await retrieve.find(storage, DEFAULT, study, wanted="files")
+    last = before.beside[-1]
+    await delete.delete(storage, DEFAULT, study, last.series, last.sop_instance)
+    await store_files(storage, [builders.instance(study, "1.2.3", rows=0, InstanceNumber=3)])
+    now = await retrieve.find(storage, DEFAULT, study, wanted="files")
+    wanted = [("1.2.3", 3 - last.number), ("1.2.3", 3)]
+    assert await read(storage, replace(now, beside=before.beside)) == wanted
+    assert await read(storage, now) == wanted
+    with pytest.raises(StudyChanged):
+        await read(storage, replace(before, beside=now.beside))
 
 
 async def test_instance_that_is_gone(storage: Storage) -> None:

@@ -28,6 +28,7 @@ from shared.dicom.frames import FrameIndex, locate_frames
 from tests.patching import read, sample_files, scan
 
 JPEG = b"\xff\xd8"
+EOI = b"\xff\xd9"
 
 
 def image(pixel_data: bytes, transfer_syntax: UID = ExplicitVRLittleEndian, **attributes: Any) -> bytes:
@@ -195,6 +196,22 @@ class TestEncapsulated:
         assert frames(image(pixel_data, JPEGBaseline8Bit, NumberOfFrames=2)) == [
             JPEG + b"abcd",
             JPEG + b"efghij",
+        ]
+
+    def test_ends_of_images_tell_frames_apart(self) -> None:
+        """Of JP2 files, that begin with a box, and of images whose writer has padded them."""
+        pixel_data = fragments(b"\0\0\0\x0cab", b"cd" + EOI + bytes(8), b"\0\0\0\x0cef", b"", b"gh" + EOI)
+        assert frames(image(pixel_data, JPEG2000, NumberOfFrames=2)) == [
+            b"\0\0\0\x0cabcd" + EOI + bytes(8),
+            b"\0\0\0\x0cefgh" + EOI,
+        ]
+
+    def test_starts_behind_ends_of_images_tell_frames_apart(self) -> None:
+        """Where a fragment happens to begin, or to end, like an image."""
+        values = (JPEG + b"ab", JPEG + b"cd" + EOI, JPEG + b"ef", b"gh" + EOI, b"ij" + EOI)
+        assert frames(image(fragments(*values), JPEGBaseline8Bit, NumberOfFrames=2)) == [
+            b"".join(values[:2]),
+            b"".join(values[2:]),
         ]
 
     @pytest.mark.parametrize("count", [3, 4, 6])

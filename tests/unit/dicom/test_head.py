@@ -347,13 +347,16 @@ def test_fragments(transfer_syntax: str, size: int) -> None:
         assert fragment.starts_image
 
 
-def test_fragments_that_continue_an_image() -> None:
-    values = (b"", b"\xff\xd8\xff\xe0", b"\x12\x34", b"\xff\x4f\xff\x51", b"", b"\xff\xd9")
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_fragments_that_continue_an_image(size: int) -> None:
+    end = b"\xff\xd9"
+    values = (b"", b"\xff\xd8" + end + bytes(8), b"\x12\x34" + end + bytes(10), b"\xff\x4f\xff\x51", b"", end)
     content = b"".join(implicit_element(tags.ITEM, each) for each in values) + SEQUENCE_END
     file = file_start(JPEG_BASELINE) + element(tags.PIXEL_DATA, "OB", content, UNDEFINED)
-    pixel_data = scan(file).pixel_data
+    pixel_data = scan(file, size).pixel_data
     assert pixel_data is not None
     assert [each.starts_image for each in pixel_data.fragments] == [True, False, True, False, False]
+    assert [each.ends_image for each in pixel_data.fragments] == [True, False, False, False, True]
 
 
 def test_encapsulated_pixel_data_of_an_icon_is_not_that_of_the_instance() -> None:
