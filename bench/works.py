@@ -118,7 +118,8 @@ def _search(servers: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
         for kind, query in {
             "PatientID": "PatientID=P00000",
             "date range": f"StudyDate={day:%Y%m%d}-{day:%Y%m%d}",
-            "name": "PatientName=Doe00000*",
+            "beginning of a name": "PatientName=Doe00000*",
+            "part of a name": "PatientName=*e00000*",
             "modality, half of all": "ModalitiesInStudy=MR",
             "no filter": "",
         }.items():

@@ -42,7 +42,7 @@ class Condition:
     """A filter on one attribute; `matches` takes one value of it as text.
 
     What an index can start from: `equal` (folded values, any of them), `between` (dates, inclusive), `prefix` (folded) or
-    `word` (the folded first word of a fuzzy search).
+    `word` (the folded first word of a fuzzy search). `parts` are folded texts that every matching value contains.
     """
 
     attribute: Attribute
@@ -51,6 +51,7 @@ class Condition:
     between: tuple[str, str] | None = None
     prefix: str = ""
     word: str = ""
+    parts: tuple[str, ...] = ()
 
     def accepts(self, element: dict[str, Any] | None) -> bool:
         """Only the first value of an attribute is searched (QIDO-72), but every modality of a study."""
@@ -198,9 +199,14 @@ def _typed(attribute: Attribute, given: list[str], fuzzy: bool) -> Condition:
     wanted = tuple(dict.fromkeys(fold(value, attribute.vr) for value in given))
     if attribute.vr in _WILDCARD_VRS and any(character in value for value in wanted for character in "*?"):
         pattern = re.compile("|".join(f"(?:{_pattern(value)})" for value in wanted), re.DOTALL)
-        prefix = re.split(r"[*?]", wanted[0])[0] if len(wanted) == 1 else ""
-        return Condition(attribute, lambda value: bool(pattern.fullmatch(fold(value, attribute.vr))), prefix=prefix)
-    return Condition(attribute, lambda value: fold(value, attribute.vr) in wanted, equal=wanted)
+        parts = tuple(re.split(r"[*?]", wanted[0])) if len(wanted) == 1 else ("",)
+
+        def matches(value: str) -> bool:
+            return bool(pattern.fullmatch(fold(value, attribute.vr)))
+
+        return Condition(attribute, matches, prefix=parts[0], parts=parts)
+    parts = wanted if len(wanted) == 1 else ()
+    return Condition(attribute, lambda value: fold(value, attribute.vr) in wanted, equal=wanted, parts=parts)
 
 
 def _pattern(value: str) -> str:
@@ -237,7 +243,7 @@ def _fuzzy(attribute: Attribute, value: str) -> Condition:
             for start in range(len(found) - len(wanted) + 1)
         )
 
-    return Condition(attribute, matches, word=wanted[0])
+    return Condition(attribute, matches, word=wanted[0], parts=tuple(wanted))
 
 
 def _temporal(attribute: Attribute, value: str) -> Condition:

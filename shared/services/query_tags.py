@@ -104,11 +104,11 @@ async def get(storage: Storage, path: str) -> tuple[QueryTag, int]:
 async def errors(storage: Storage, path: str, offset: int, limit: int) -> list[TagError]:
     """A page of a tag's errors (EQT-6, EQT-90). Raises NotFound."""
     tag = _find(await storage.query_tags.read(), path)
-    return (await storage.query_tags.errors(tag.attribute))[offset : offset + limit] if tag.erroneous else []
+    return await storage.query_tags.errors(tag.attribute, offset, limit) if tag.erroneous else []
 
 
 async def error_count(storage: Storage, tag: QueryTag) -> int:
-    return len(await storage.query_tags.errors(tag.attribute)) if tag.erroneous else 0
+    return await storage.query_tags.count_errors(tag.attribute) if tag.erroneous else 0
 
 
 async def set_query_status(storage: Storage, path: str, enabled: bool) -> tuple[QueryTag, int]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from shared.dicom import tags
 from shared.dicom.searchable import (
     MODALITIES_IN_STUDY,
+    MODALITY,
     SERIES_ATTRIBUTES,
     SERIES_INSTANCE_UID,
     SOP_INSTANCE_UID,
@@ -51,21 +53,29 @@ _DEFAULTS_OF_VERSION_1 = {
 }
 """QIDO-103, VER-24."""
 
-_INDEXED = frozenset({*_DEFAULTS[Level.STUDY], *_DEFAULTS[Level.SERIES], MODALITIES_IN_STUDY.tag, tags.RETRIEVE_URL})
+_COUNTS = frozenset(
+    {
+        tags.NUMBER_OF_STUDY_RELATED_SERIES,
+        tags.NUMBER_OF_STUDY_RELATED_INSTANCES,
+        tags.NUMBER_OF_SERIES_RELATED_INSTANCES,
+    }
+)
+_OF_SERIES = frozenset(attribute.tag for attribute in SERIES_ATTRIBUTES)
+_INDEXED = frozenset({*_DEFAULTS[Level.STUDY], MODALITIES_IN_STUDY.tag, tags.RETRIEVE_URL}) | _OF_SERIES | _COUNTS
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
     """A study, series or instance that a search has found; `created` in microseconds since 1970.
 
-    `head`, `row` and `metadata` (lines of DICOM JSON by tag) are there when something needed them.
+    `summary` is what the index says of the study, and of the series if there is one. `head`, `row` and `metadata` (lines of
+    DICOM JSON by tag) are there when something needed them.
     """
 
     study: str
     series: str = ""
     created: int = 0
-    study_summary: Summary = field(default_factory=dict)
-    series_summary: Summary = field(default_factory=dict)
+    summary: Summary = field(default_factory=dict)
     head: StudyHead | None = None
     row: InstanceRow | None = None
     metadata: Mapping[str, bytes] | None = None
@@ -76,9 +86,25 @@ class Found:
 
 
 def needs_metadata(query: Query) -> bool:
-    """Whether the index rows lack something that is to be returned."""
+    """Whether the rows of studies and series lack something that is to be returned."""
     filtered = {tag.attribute.tag for tag in query.tags.values() if tag.attribute.level is not Level.INSTANCE}
-    return query.level is Level.INSTANCE or not wanted_tags(query) <= _INDEXED | filtered
+    own = {SERIES_INSTANCE_UID.tag} if query.level is Level.SERIES else set()
+    return query.level is Level.INSTANCE or not wanted_tags(query) <= _INDEXED | filtered | own
+
+
+def needs_head(query: Query, found: Found) -> bool:
+    """Whether the index row lacks something that is to be returned and that the study's own rows have."""
+    wanted = wanted_tags(query)
+    of_series = wanted & _OF_SERIES if query.level is Level.STUDY else set()
+    if of_series == {MODALITY.tag} and _only_modality(found):
+        of_series = set()
+    return found.head is None and bool(of_series or wanted & _COUNTS)
+
+
+def _only_modality(found: Found) -> dict[str, Any]:
+    """The modality of every instance of the study, when there is but one."""
+    modalities = found.summary.get(MODALITIES_IN_STUDY.key, {})
+    return {MODALITY.key: modalities} if len(modalities.get("Value", ())) == 1 else {}
 
 
 def wanted_tags(query: Query) -> set[int]:
@@ -95,26 +121,30 @@ def wanted_tags(query: Query) -> set[int]:
     return wanted
 
 
-def result(query: Query, found: Found, base_url: str) -> bytes:
+def shown_keys(query: Query) -> frozenset[str]:
+    """The attributes that results show, by their names in DICOM JSON."""
+    return frozenset(tags.key(tag) for tag in wanted_tags(query))
+
+
+def result(query: Query, shown: frozenset[str], found: Found, base_url: str) -> bytes:
     """One DICOM JSON object: from the metadata, and from the index where the index has the attribute (QIDO-114)."""
-    wanted = {tags.key(tag) for tag in wanted_tags(query)}
-    elements: dict[str, str] = {}
-    for key, line in (found.metadata or {}).items():
-        if key in wanted:
-            elements[key] = line.decode()
+    elements = {key: line for key, line in (found.metadata or {}).items() if key in shown}
     for key, value in _index(query, found, base_url).items():
-        if key in wanted:
-            elements[key] = f'"{key}":{json.dumps(value, ensure_ascii=False, separators=(",", ":"))}'
-    return ("{" + ",".join(elements[key] for key in sorted(elements)) + "}").encode()
+        if key in shown:
+            elements[key] = b'"%s":%s' % (key.encode(), orjson.dumps(value))
+    return b"{" + b",".join(elements[key] for key in sorted(elements)) + b"}"
 
 
 def _index(query: Query, found: Found, base_url: str) -> dict[str, Any]:
-    known: dict[str, Any] = {STUDY_INSTANCE_UID.key: _uid(found.study)}
-    url = f"{base_url}/studies/{found.study}"
+    known: dict[str, Any] = {}
     if query.level is Level.INSTANCE:
-        known |= {key: value for key, value in found.study_summary.items() if key == MODALITIES_IN_STUDY.key}
+        known |= {key: value for key, value in found.summary.items() if key == MODALITIES_IN_STUDY.key}
     else:
-        known |= found.study_summary | found.series_summary
+        known |= found.summary
+    if query.level is Level.STUDY and found.metadata is None:
+        known |= _newest_series(found)
+    known[STUDY_INSTANCE_UID.key] = _uid(found.study)
+    url = f"{base_url}/studies/{found.study}"
     if found.series:
         known[SERIES_INSTANCE_UID.key] = _uid(found.series)
         url += f"/series/{found.series}"
@@ -130,6 +160,13 @@ def _index(query: Query, found: Found, base_url: str) -> dict[str, Any]:
             known[tags.key(tags.NUMBER_OF_SERIES_RELATED_INSTANCES)] = _count(found.head.series[found.series].instances)
     known[tags.key(tags.RETRIEVE_URL)] = {"vr": "UR", "Value": [url]}
     return known
+
+
+def _newest_series(found: Found) -> dict[str, Any]:
+    """What a study that is asked for attributes of series shows: those of its newest instance (QIDO-101)."""
+    if found.head and found.head.study and (row := found.head.series.get(found.head.study.newest[0])):
+        return row.summary
+    return _only_modality(found)
 
 
 def _uid(value: str) -> dict[str, Any]:

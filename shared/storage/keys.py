@@ -20,6 +20,8 @@ _CHANGE_SET = "C"
 _FENCE = "F"
 _OUTBOX = "X"
 _INSTANCE = "i"
+SERIES_LOOKUPS = "E"
+_DIGITS_OF_A_DAY = 5
 
 _LATEST_MICROSECOND = 10**16 - 1
 _LONGEST_VALUE = 400
@@ -129,14 +131,26 @@ def word_partition(partition: str, word: str) -> str:
     return f"{partition}{SEPARATOR}~{escape(word)}"
 
 
+def all_partition(partition: str, created: int) -> str:
+    """The PartitionKey under which the tables of all studies and all series list what was created on about one day.
+
+    The keys of later days sort before those of earlier ones.
+    """
+    return value_partition(partition, newest_first(created)[:_DIGITS_OF_A_DAY])
+
+
 def lookup_row(created: int, identifiers: tuple[str, ...]) -> str:
-    """The RowKey of a lookup row: newest first, then the UIDs from the study downwards."""
-    return SEPARATOR.join((newest_first(created), *identifiers))
+    """The RowKey of a lookup row: newest first, then the UIDs from the study downwards.
+
+    The rows of series stand behind those of studies: they begin with `SERIES_LOOKUPS`.
+    """
+    row = SEPARATOR.join((newest_first(created), *identifiers))
+    return SERIES_LOOKUPS + row if len(identifiers) == 2 else row
 
 
 def parse_lookup_row(key: str) -> tuple[int, tuple[str, ...]]:
     """The time of creation and the UIDs of a lookup row."""
-    created, *identifiers = key.split(SEPARATOR)
+    created, *identifiers = key.removeprefix(SERIES_LOOKUPS).split(SEPARATOR)
     return microseconds_of(created), tuple(identifiers)
 
 

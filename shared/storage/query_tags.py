@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from shared.dicom.searchable import ExtendedAttribute, Level
 from shared.storage import keys
 from shared.storage.lookups import table_of
 from shared.storage.properties import number, pack, text, unpack
-from shared.storage.wire import Entity, Operation, StorageError, Value, Wire, literal
+from shared.storage.wire import Entity, Operation, StorageError, TransactionFailed, Value, Wire, literal
 
 TABLE = "querytags"
 
@@ -24,6 +24,7 @@ ADDING, READY, DELETING = "adding", "ready", "deleting"
 """EQT-72 to EQT-74."""
 
 _PARTITION, _ROW = "tags", "list"
+_COUNT, _NUMBER, _NAME = "count", "e", "i"
 _ERRORS = "|errors"  # no partition's name begins like that, so it is no key of a value
 
 
@@ -31,7 +32,7 @@ _ERRORS = "|errors"  # no partition's name begins like that, so it is no key of 
 class QueryTag:
     """A registered tag (EQT-70). `operation` is the re-index that makes it ready; `enabled` its query status.
 
-    `erroneous` says that errors have been recorded for it; how many are left, only `QueryTags.errors` knows.
+    `erroneous` says that errors have been recorded for it; how many are left, only `QueryTags.count_errors` knows.
     """
 
     attribute: ExtendedAttribute
@@ -121,26 +122,70 @@ class QueryTags:
 
     async def add_error(self, attribute: ExtendedAttribute, error: TagError) -> None:
         """Records an error, once for each tag and instance (EQT-82)."""
-        properties: dict[str, Value] = {"message": error.message, "created": time.time_ns() // 1000}
-        await self._apply(attribute, Operation("insert", Entity(_ERRORS, _row_key(error), properties)))
+        while True:
+            count = await self._error_count(attribute)
+            place = number(count.properties, "next")
+            count.properties |= {"count": number(count.properties, "count") + 1, "next": place + 1}
+            properties: dict[str, Value] = {"name": _name(error), "message": error.message}
+            properties["created"] = time.time_ns() // 1000
+            named = Operation("insert", Entity(_ERRORS, _NAME + _name(error), {"number": place}))
+            numbered = Operation("insert", Entity(_ERRORS, _numbered(place), properties))
+            if await self._apply(attribute, [named, numbered], count):
+                return
 
     async def remove_errors(self, attribute: ExtendedAttribute, errors: Iterable[TagError]) -> None:
+        """Errors that are not there are fine."""
         for error in errors:
-            await self._apply(attribute, Operation("delete", Entity(_ERRORS, _row_key(error), {}, "*")))
+            while named := await self._get(attribute, _NAME + _name(error)):
+                count = await self._error_count(attribute)
+                count.properties["count"] = number(count.properties, "count") - 1
+                numbered = Entity(_ERRORS, _numbered(number(named.properties, "number")), {}, "*")
+                if await self._apply(attribute, [Operation("delete", named), Operation("delete", numbered)], count):
+                    break
 
-    async def errors(self, attribute: ExtendedAttribute) -> list[TagError]:
-        """All errors of a tag, by the time when they were recorded (EQT-90)."""
-        condition = f"PartitionKey eq {literal(_ERRORS)}"
-        found = [_error(entity) async for entity in self._wire.entities(table_of(attribute), condition)]
-        return sorted(found, key=lambda error: (error.created, error.sop_instance))
+    async def count_errors(self, attribute: ExtendedAttribute) -> int:
+        """How many errors a tag has."""
+        return number((await self._error_count(attribute)).properties, "count")
 
-    async def _apply(self, attribute: ExtendedAttribute, operation: Operation) -> None:
-        """An error that is there already, or gone already, is fine; so is a table that went with its tag."""
+    async def errors(self, attribute: ExtendedAttribute, offset: int, limit: int) -> list[TagError]:
+        """Some errors of a tag, in the order in which they were recorded (EQT-90)."""
+        condition = (
+            f"PartitionKey eq {literal(_ERRORS)} and RowKey ge {literal(_NUMBER)} "
+            f"and RowKey lt {literal(keys.after(_NUMBER))}"
+        )
+        found: list[TagError] = []
+        async for entity in self._wire.entities(table_of(attribute), condition):
+            found.append(_error(entity))
+            if len(found) == offset + limit:
+                break
+        return found[offset:]
+
+    async def _error_count(self, attribute: ExtendedAttribute) -> Entity:
+        """The row that every change of the errors replaces: how many there are, and the number of the next one."""
+        return await self._get(attribute, _COUNT) or Entity(_ERRORS, _COUNT, {"count": 0, "next": 1})
+
+    async def _get(self, attribute: ExtendedAttribute, row_key: str) -> Entity | None:
         try:
-            await self._wire.transact(table_of(attribute), [operation])
+            return await self._wire.get_entity(table_of(attribute), _ERRORS, row_key)
+        except StorageError as error:
+            if error.status != 404:
+                raise
+            return None  # the table went with its tag
+
+    async def _apply(self, attribute: ExtendedAttribute, operations: Sequence[Operation], count: Entity) -> bool:
+        """Changes an error and the count. False when another has changed the count.
+
+        An error that is there already, or gone already, is fine; so is a table that went with its tag.
+        """
+        counted = Operation("update" if count.etag else "insert", count)
+        try:
+            await self._wire.transact(table_of(attribute), [*operations, counted])
+        except TransactionFailed as error:
+            return error.index == 0 and error.is_race
         except StorageError as error:
             if error.status not in (404, 409):
                 raise
+        return True
 
 
 def _tag_list(entity: Entity) -> TagList:
@@ -154,11 +199,15 @@ def _tag_list(entity: Entity) -> TagList:
     return TagList(number(row, "version"), number(row, "nextId"), tags, entity.etag)
 
 
-def _row_key(error: TagError) -> str:
+def _numbered(number: int) -> str:
+    return f"{_NUMBER}{number:020d}"
+
+
+def _name(error: TagError) -> str:
     return keys.SEPARATOR.join((error.partition, error.study, error.series, error.sop_instance))
 
 
 def _error(entity: Entity) -> TagError:
     row = entity.properties
-    partition, study, series, sop_instance = entity.row_key.split(keys.SEPARATOR)
+    partition, study, series, sop_instance = text(row, "name").split(keys.SEPARATOR)
     return TagError(partition, study, series, sop_instance, text(row, "message"), number(row, "created"))

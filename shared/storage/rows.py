@@ -10,6 +10,7 @@ import json
 import zlib
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, field
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from shared.dicom.change_set import Changes, HeadLayout, merge
@@ -282,7 +283,8 @@ class Outbox:
     changes: Sequence[Change] = ()
 
     def entity(self, partition_key: str) -> Entity:
-        content = [list(self.lookups), self.writer, [astuple(change) for change in self.changes]]
+        by_row = sorted(self.lookups, key=itemgetter(2))  # a study may have thousands: so they compress well
+        content = [by_row, self.writer, [astuple(change) for change in self.changes]]
         packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 6)
         return Entity(partition_key, keys.outbox_row(self.name), pack("k", packed), "*")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 
-from shared.storage import change_feed, instances, intents, lookups, operations, partitions, query_tags
+from shared.storage import change_feed, instances, intents, lookup_tables, lookups, operations, partitions, query_tags
 from shared.storage.account import StorageAccount
 from shared.storage.wire import Wire
 
@@ -24,7 +24,7 @@ TABLES = (
 class Storage:
     wire: Wire
     instances: instances.Instances
-    lookups: lookups.Lookups
+    lookups: lookup_tables.Lookups
     change_feed: change_feed.ChangeFeed
     intents: intents.Intents
     operations: operations.Operations
@@ -38,7 +38,7 @@ class Storage:
         storage = cls(
             wire=wire,
             instances=instances.Instances(wire),
-            lookups=lookups.Lookups(wire),
+            lookups=lookup_tables.Lookups(wire),
             change_feed=change_feed.ChangeFeed(wire),
             intents=intents.Intents(wire),
             operations=operations.Operations(wire),

@@ -530,7 +530,7 @@ def test_values_that_go_beyond(host: Host) -> None:
     file = builders.instance(PatientName=name, SpecificCharacterSet="ISO_IR 192")
     assert store(host, file, base=base).status_code == 200
     assert found(host, f"{base}/studies", PatientName=name) == [Uids.of(file).study]
-    for text in ("😀" * 1000, "x" * 3000, "\ud7ff*", "\U0010ffff*", "\uffff*", "\x01", "🎈*", "'", "' or 1 eq 1 or '"):
+    for text in ("😀" * 500, "x" * 3000, "\ud7ff*", "\U0010ffff*", "\uffff*", "\x01", "🎈*", "'", "' or 1 eq 1 or '"):
         for keyword in ("StudyDescription", "PatientName"):
             for fuzzy in ("", "&fuzzymatching=true"):
                 response = host.get(f"{base}/studies?{keyword}={quote(text)}{fuzzy}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import uuid
 from collections import Counter
 
@@ -130,10 +131,16 @@ async def test_search_reads_studies_in_flight_from_their_own_rows(storage: Stora
     key = keys.study_partition(DEFAULT, study)
     await storage.intents.write(Intent(request, STORE, {key}))
     await commit(storage, key, request, [await received_by(storage, request, builders.instance(study, PatientID=new))])
-    assert await search(storage, DEFAULT, parse(Query(Level.STUDY), [("PatientID", old)]), "") == []
+
+    async def assert_gone() -> None:
+        for level, value in itertools.product(Level, (old, f"{old[:-3]}*", f"*{old[3:]}*")):
+            assert await search(storage, DEFAULT, parse(Query(level), [("PatientID", value)]), "") == []
+
+    await assert_gone()
     await upkeep.resolve(storage, Intent(request, STORE, {key}))
-    assert await search(storage, DEFAULT, parse(Query(Level.STUDY), [("PatientID", old)]), "") == []
-    assert len(await search(storage, DEFAULT, parse(Query(Level.STUDY), [("PatientID", new)]), "")) == 1
+    await assert_gone()
+    for level, count in ((Level.STUDY, 1), (Level.SERIES, 2), (Level.INSTANCE, 2)):
+        assert len(await search(storage, DEFAULT, parse(Query(level), [("PatientID", new)]), "")) == count
 
 
 async def test_partition_is_created_once(storage: Storage, other_host: Storage) -> None:

@@ -26,6 +26,7 @@ from shared.storage.account import StorageAccount
 from shared.storage.intents import STORE, Intent, new_request_id
 from shared.storage.lookups import table_of
 from shared.storage.partitions import DEFAULT
+from shared.storage.query_tags import TagError
 from shared.storage.storage import Storage
 from shared.storage.wire import Operation
 from tests import builders
@@ -347,6 +348,27 @@ async def test_what_tags_cost(storage: Storage) -> None:
     with counted(storage) as spent:
         assert await found(storage, DEFAULT, Query(Level.STUDY), [("PatientSex", "F"), ("StudyDate", "20240101-")])
     assert spent.transactions == 3
+
+
+async def test_errors_are_counted_and_paged(storage: Storage, other_host: Storage) -> None:
+    """EQT-82, EQT-90, EQT-91: each once, whoever records or removes it; one read tells how many there are."""
+    await add_tags(storage, ("PatientSex", "study"))
+    [tag] = await query_tags.read(storage)
+    errors = [TagError(DEFAULT, "1.2", "1.3", f"1.4.{number}", "wrong") for number in range(20)]
+    hosts = (storage.query_tags, other_host.query_tags)
+    await asyncio.gather(*(host.add_error(tag.attribute, error) for error in errors for host in hosts))
+    await asyncio.gather(*(host.remove_errors(tag.attribute, [*errors[:5], errors[0]]) for host in hosts))
+    with counted(storage) as spent:
+        assert await storage.query_tags.count_errors(tag.attribute) == 15
+        page = await storage.query_tags.errors(tag.attribute, 3, 4)
+    assert spent.transactions == 2
+    rest = await storage.query_tags.errors(tag.attribute, 0, 100)
+    assert {error.sop_instance for error in rest} == {error.sop_instance for error in errors[5:]}
+    assert page == rest[3:7]
+    assert [error.created for error in rest] == sorted(error.created for error in rest)
+    await storage.query_tags.delete_table(tag.attribute)
+    await storage.query_tags.add_error(tag.attribute, errors[0])
+    await storage.query_tags.remove_errors(tag.attribute, errors)
 
 
 async def test_fsck_checks_and_mends_tags(storage: Storage) -> None:

@@ -1,0 +1,230 @@
+"""Reads what a search may find, from the indexes and from the rows of studies, and leaves out what does not match."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Collection, Iterable, Sequence
+from dataclasses import replace
+from itertools import batched
+
+from shared.dicom import dicom_json
+from shared.dicom.searchable import Level
+from shared.services.matching import Matcher
+from shared.services.metadata import latest_metadata
+from shared.services.query import Query
+from shared.services.results import Found, needs_head, needs_metadata
+from shared.storage import keys
+from shared.storage.change_feed import CREATE
+from shared.storage.lookups import Hit, Range
+from shared.storage.rows import InstanceRow, StudyHead
+from shared.storage.storage import Storage
+
+type Batches = AsyncGenerator[tuple[list[Found], bool]]
+"""Batches of what matches, each with whether it is the last one."""
+
+_AT_ONCE = 16
+_STUDIES_AT_ONCE = 100
+_INSTANCES_AT_ONCE = 100
+_MOST_ROWS = 1000
+_FEW_ROWS = 200
+_ROWS_FOR_ONE = 10  # as many rows that come with others cost as much as one that is read alone
+
+
+class Candidates:
+    """The reads of one search; it reads the head of a study once."""
+
+    def __init__(self, storage: Storage, partition: str, query: Query) -> None:
+        self._storage = storage
+        self._partition = partition
+        self._query = query
+        self._matcher = Matcher(query)
+        self._heads: dict[str, StudyHead] = {}
+        self._busy: set[str] | None = None
+
+    async def of_studies(self, studies: Sequence[str]) -> Batches:
+        """What these studies have."""
+        if self._query.level is Level.INSTANCE:
+            yield await self._of_members(studies, _MOST_ROWS if len(studies) == 1 else _FEW_ROWS), True
+            return
+        heads = await self._read_heads(studies)
+        found = [item for study in studies for item in self._matcher.of_head(study, heads[study])]
+        yield await self._checked(found), True
+
+    async def of_rows(self, ranges: Sequence[Range], marked: str = "", wanted: int | None = None) -> Batches:
+        """What index rows name: `marked` is a filter on them, `wanted` rows are expected to suffice."""
+        if self._busy is None and self._query.level is not Level.INSTANCE:
+            self._busy = await self._storage.intents.studies()
+        read: set[str] = set()
+        for number, rows in enumerate(ranges, 1):
+            async for hits, is_end in self._storage.lookups.pages(rows, marked, wanted):
+                is_last = is_end and number == len(ranges)
+                if rows.level is self._query.level:
+                    yield await self._of_hits(hits), is_last
+                    continue
+                studies = dict.fromkeys(hit.identifiers[0] for hit in hits if hit.identifiers[0] not in read)
+                read.update(studies)
+                parts = list(batched(studies, _STUDIES_AT_ONCE, strict=False)) or [()]
+                for part in parts:
+                    yield await self._of_members(part, _FEW_ROWS), is_last and part is parts[-1]
+
+    async def newest_instances(self) -> Batches:
+        """All instances of the partition, newest first: the change feed backwards."""
+        _, past = await self._storage.change_feed.bounds(None, None)
+        while True:
+            first = max(1, past - _MOST_ROWS)
+            entries = await self._storage.change_feed.read(first, past)
+            names = [
+                ((change.study, change.series, change.sop_instance), change.version)
+                for change in (entry.change for entry in reversed(entries))
+                if change.action == CREATE and change.partition == self._partition
+            ]
+            parts = list(batched(names, _INSTANCES_AT_ONCE, strict=False)) or [()]
+            for part in parts:
+                found = await self._of_names(part)
+                yield found, first == 1 and part is parts[-1]
+            past = first
+
+    async def completed(self, page: Sequence[Found]) -> list[Found]:
+        """The results with all that is to be shown of them."""
+        if needs_metadata(self._query):
+            return await self._with_metadata(page)
+        lacking = [item for item in page if needs_head(self._query, item)]
+        known = {item.identifiers: item for item in await self._with_heads(lacking)}
+        return [known.get(item.identifiers, item) for item in page]
+
+    # Studies and series
+
+    async def _read_heads(self, studies: Iterable[str]) -> dict[str, StudyHead]:
+        missing = [study for study in dict.fromkeys(studies) if study not in self._heads]
+        heads = await _together(self._storage.instances.head(self._key(study)) for study in missing)
+        self._heads |= dict(zip(missing, heads, strict=True))
+        return self._heads
+
+    async def _of_hits(self, hits: Sequence[Hit]) -> list[Found]:
+        """What matches of the studies, series or instances that index rows stand for."""
+        if self._query.level is Level.INSTANCE:
+            return await self._of_names([(hit.identifiers, hit.created) for hit in hits])
+        told = [self._tells(hit) for hit in hits]
+        heads = await self._read_heads(
+            hit.identifiers[0] for hit, is_told in zip(hits, told, strict=True) if not is_told
+        )
+        found: list[Found] = []
+        for hit, is_told in zip(hits, told, strict=True):
+            study, series = (*hit.identifiers, "")[:2]
+            if is_told:
+                item = Found(study, series, hit.created, hit.summary)
+                found += [item] if self._matcher.accepts(item) else []
+            else:
+                found += [item for item in self._matcher.of_head(study, heads[study]) if item.series == series]
+        return await self._checked(found)
+
+    def _tells(self, hit: Hit) -> bool:
+        """Whether an index row says all about its study or series, and is to be trusted."""
+        return self._matcher.says_all(hit) and self._key(hit.identifiers[0]) not in (self._busy or ())
+
+    async def _checked(self, found: list[Found]) -> list[Found]:
+        """Those that match by their metadata, too."""
+        if not self._matcher.needs_metadata:
+            return found
+        return [item for item in await self._with_metadata(found) if self._matcher.accepts_metadata(item)]
+
+    # Instances
+
+    async def _of_members(self, studies: Iterable[str], few: int) -> list[Found]:
+        """The instances of these studies that match, with metadata if there are but `few` in a study."""
+        found = await _together(self._members(study, few) for study in studies)
+        return await self._checked([item for items in found for item in items])
+
+    async def _members(self, study: str, few: int) -> list[Found]:
+        key, series = self._key(study), self._query.series
+        if self._matcher.needs_metadata:
+            few = _MOST_ROWS
+        if series:
+            head = (await self._read_heads([study]))[study]
+            brief = series in head.series and head.series[series].instances > few
+            rows = [row async for row in self._storage.instances.rows(key, series, metadata=not brief)]
+        else:
+            head, rows = await self._storage.instances.members(key, few)
+            self._heads[study] = head
+        return self._of_instances(study, head, rows)
+
+    def _of_instances(self, study: str, head: StudyHead, rows: Iterable[InstanceRow]) -> list[Found]:
+        """What matches as far as rows decide."""
+        series = {item.series: item for item in self._matcher.of_head(study, head)}
+        return [
+            replace(series[row.series], row=row, created=row.version)
+            for row in rows
+            if row.series in series and self._matcher.accepts_uid(row.sop_instance)
+        ]
+
+    async def _of_names(self, names: Sequence[tuple[tuple[str, ...], int]]) -> list[Found]:
+        """Those of the instances, as UIDs and version, that are there and match, in this order."""
+        places = {name: place for place, name in enumerate(names)}
+        studies: dict[str, set[tuple[str, ...]]] = {}
+        for (study, *name), _ in places:
+            studies.setdefault(study, set()).add(tuple(name))
+        heads = await self._read_heads(studies)
+        rows = await _together(self._named_rows(study, heads[study], studies[study]) for study in studies)
+        found = [
+            item
+            for study, read in zip(studies, rows, strict=True)
+            for item in self._of_instances(study, heads[study], read)
+            if (item.identifiers, item.created) in places
+        ]
+        found.sort(key=lambda item: places[item.identifiers, item.created])
+        return await self._checked(found)
+
+    async def _named_rows(self, study: str, head: StudyHead, names: Collection[tuple[str, ...]]) -> list[InstanceRow]:
+        """The rows of instances (series and SOP instance) of a study, and others with them if that takes less."""
+        key = self._key(study)
+        if head.study is None or not self._matcher.of_head(study, head):
+            return []
+        if head.study.instances <= len(names) * _ROWS_FOR_ONE:
+            return [row async for row in self._storage.instances.rows(key, metadata=True)]
+        rows = await _together(self._storage.instances.get(key, *name) for name in names)
+        return [row for row in rows if row]
+
+    # What is shown
+
+    async def _with_heads(self, found: Sequence[Found]) -> list[Found]:
+        heads = await self._read_heads(item.study for item in found if item.head is None)
+        return [replace(item, head=item.head or heads[item.study]) for item in found]
+
+    async def _with_metadata(self, found: Sequence[Found]) -> list[Found]:
+        """Adds the metadata of the instance, or of the newest one of a study or series (QIDO-114)."""
+        return await _together(self._read_metadata(item) for item in await self._with_heads(found))
+
+    async def _read_metadata(self, item: Found) -> Found:
+        if item.metadata is not None:
+            return item
+        head, row = item.head, item.row
+        if head is None or head.study is None:
+            return replace(item, metadata={})
+        if row is None or not (row.packed_metadata or row.metadata_blob):
+            series, sop_instance = head.study.newest
+            if row:
+                series, sop_instance = row.series, row.sop_instance
+            elif item.series:
+                series, sop_instance = (
+                    item.series,
+                    head.series[item.series].newest if item.series in head.series else "",
+                )
+            row = await self._storage.instances.get(self._key(item.study), series, sop_instance)
+            if row is None:
+                return replace(item, metadata={})
+        text = await latest_metadata(self._storage, row, head.changes_to(row.version))
+        return replace(item, row=row, metadata=dicom_json.lines(text))
+
+    def _key(self, study: str) -> str:
+        return keys.study_partition(self._partition, study)
+
+
+async def _together[T](reads: Iterable[Awaitable[T]]) -> list[T]:
+    """The results of reads of which only some go on at once."""
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(read: Awaitable[T]) -> T:
+        async with gate:
+            return await read
+
+    return await asyncio.gather(*(one(read) for read in reads))

@@ -1,0 +1,104 @@
+"""Where a search begins: which index rows it reads, and what it lets the storage service sort out. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shared.dicom import tags
+from shared.dicom.searchable import SEARCHABLE, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, ExtendedAttribute, Level
+from shared.services.query import Condition, Query
+from shared.storage import keys, marks
+from shared.storage.lookups import Range, table_of
+
+_SELECTIVE_FIRST = (
+    tags.SOP_INSTANCE_UID,
+    tags.SERIES_INSTANCE_UID,
+    tags.ACCESSION_NUMBER,
+    tags.PATIENT_ID,
+    None,  # an extended query tag, whose rows alone have its value
+    tags.PATIENT_NAME,
+    tags.REFERRING_PHYSICIAN_NAME,
+    tags.STUDY_DATE,
+    tags.PATIENT_BIRTH_DATE,
+    tags.STUDY_DESCRIPTION,
+    tags.PERFORMED_PROCEDURE_STEP_START_DATE,
+    tags.MANUFACTURER_MODEL_NAME,
+    tags.MODALITIES_IN_STUDY,
+    tags.MODALITY,
+)
+
+
+def named_studies(query: Query) -> Sequence[str]:
+    """The studies that the path or a filter names; none if instances are named, too."""
+    if any(item.attribute is SOP_INSTANCE_UID and item.equal for item in query.conditions):
+        return ()
+    if query.study:
+        return [query.study]
+    return next((item.equal for item in query.conditions if item.attribute is STUDY_INSTANCE_UID), ())
+
+
+def most_selective(query: Query) -> Condition | None:
+    """The condition to start from: a short list of equal values before ranges and prefixes. None: no index helps."""
+
+    def cost(condition: Condition) -> tuple[int, int]:
+        attribute = condition.attribute
+        order = _SELECTIVE_FIRST.index(None if isinstance(attribute, ExtendedAttribute) else attribute.tag)
+        kind = 0 if condition.equal else 1 if condition.word else 2 if condition.between or condition.prefix else 3
+        return (kind, order)
+
+    usable = [
+        item
+        for item in query.conditions
+        if item.equal or item.word or item.prefix or item.between or isinstance(item.attribute, ExtendedAttribute)
+    ]
+    return min(usable, key=cost, default=None)
+
+
+def row_level(query: Query, start: Condition | None) -> Level:
+    """The level of the index rows to read: instances have rows only by attributes of their own."""
+    if query.level is Level.INSTANCE and not (start and start.attribute.level is Level.INSTANCE):
+        return Level.SERIES
+    return query.level
+
+
+def ranges(partition: str, condition: Condition, level: Level) -> list[Range]:
+    """The index rows of a level among which all are that satisfy the condition."""
+    table = table_of(condition.attribute)
+    if condition.equal:
+        return [Range(table, level, keys.value_partition(partition, value)) for value in condition.equal]
+    if condition.word:
+        first = last = keys.word_partition(partition, condition.word)
+    elif condition.between:
+        first, last = (keys.value_partition(partition, value) for value in condition.between)
+    else:
+        first = last = keys.value_partition(partition, condition.prefix)
+    return [Range(table, level, first, keys.after(last))]
+
+
+def marked(query: Query) -> str:
+    """A filter on the tables of all studies and series, that leaves in whatever matches."""
+    known = [item for item in query.conditions if item.attribute.tag in SEARCHABLE]
+    texts = [
+        (item.attribute.key, part) for item in known if item.attribute.vr not in ("DA", "UI") for part in item.parts
+    ]
+    dates = [(item.attribute.key, *item.between) for item in known if item.between]
+    dates += [
+        (item.attribute.key, item.equal[0], item.equal[0]) for item in known if item.equal and item.attribute.vr == "DA"
+    ]
+    return marks.condition(texts, dates)
+
+
+def is_in_order(query: Query, start: Condition | None) -> bool:
+    """Whether the index rows come in the order of the answer."""
+    return start is not None and len(start.equal) == 1 and row_level(query, start) is query.level
+
+
+def may_be_long(query: Query, start: Condition) -> bool:
+    """Whether it may be quicker to go through everything, newest first, than to read the index of `start` to its end.
+
+    Not when that names few, nor when nothing is asked for but what it has in the order of the answer.
+    """
+    if start.attribute.vr == "UI" or (is_in_order(query, start) and len(query.conditions) == 1):
+        return False
+    extended = any(isinstance(item.attribute, ExtendedAttribute) for item in query.conditions)
+    return not extended or query.level is Level.INSTANCE
