@@ -341,7 +341,9 @@ def test_levels_and_routes(host: Host) -> None:
         host, f"{base}/series", PatientAge="040Y", BodyPartExamined="neck", PatientID="patient-4711"
     ).json()
     assert (value(result, "00101010"), value(result, "00180015")) == ("040Y", "NECK")
-    [result] = query(host, f"{base}/studies", PatientID="4711", PatientAge="040Y", includefield="00180015").json()
+    [result] = query(
+        host, f"{base}/studies", PatientID="patient-4711", PatientAge="040Y", includefield="00180015"
+    ).json()
     assert value(result, "00101010") == "040Y"
     assert found(host, f"{base}/series", PatientAge="040Y", BodyPartExamined="HEAD") == []
 
@@ -387,12 +389,12 @@ def test_errors_of_a_reindex(host: Host) -> None:
     text = detail(query(host, f"{base}/studies", PatientSex="F"))
     assert text == "Invalid query: Query is disabled on specified attribute 'PatientSex'."
     assert patch(host, sex, {"queryStatus": "ENABLED"}).json() == tag | {"queryStatus": "enabled"}
-    response = query(host, f"{base}/studies", patientsex="F", PatientID="4711")
+    response = query(host, f"{base}/studies", patientsex="F", PatientID="patient-4711")
     assert [value(item, STUDY) for item in response.json()] == [Uids.of(good).study]
     assert response.headers["erroneous-dicom-attributes"] == "patientsex"
     empty = query(host, f"{base}/studies", **{sex: "X"})
     assert (empty.status_code, empty.headers["erroneous-dicom-attributes"]) == (204, sex)
-    assert "erroneous-dicom-attributes" not in query(host, f"{base}/studies", PatientID="4711").headers
+    assert "erroneous-dicom-attributes" not in query(host, f"{base}/studies", PatientID="patient-4711").headers
     for count, file in zip((1, 0), bad, strict=True):
         assert host.call("DELETE", f"{base}{Uids.of(file).instance_path}").status_code == 204
         assert host.get(f"{TAGS}/{sex}").json().get("errors", {"count": 0})["count"] == count
