@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable
 from itertools import islice
 
-from shared.dicom.searchable import fold, values
+from shared.dicom.searchable import SEARCHABLE, fold, values
 from shared.storage.rows import Summary
 from shared.storage.table_codec import Value
 from shared.storage.wire import literal
@@ -26,9 +26,10 @@ def marks(summary: Summary) -> dict[str, Value]:
     found: dict[str, Value] = {}
     dates: dict[str, Value] = {}
     for key, element in summary.items():
+        vr = SEARCHABLE[int(key, 16)].vr  # a file may have given the element another one
         for value in values(element):
-            folded = fold(value, element["vr"])
-            if element["vr"] == "DA":
+            folded = fold(value, vr)
+            if vr == "DA":
                 dates[_date(key)] = folded
             else:
                 found |= dict.fromkeys(_pairs(key, folded), True)

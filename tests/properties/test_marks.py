@@ -16,6 +16,7 @@ from shared.storage.marks import marks
 from shared.storage.rows import Summary
 
 texts = st.text(st.sampled_from("abAB ^=é日\u0301'*?"), min_size=1, max_size=40)
+dates = st.dates(date(1000, 1, 1)).map("{:%Y%m%d}".format)
 long_texts = st.text(min_size=200, max_size=400).filter(str.strip)
 
 
@@ -53,12 +54,12 @@ def test_no_match_is_left_out(value: str, holes: list[tuple[int, str]], data: st
         assert passes({condition.attribute.key: element}, query)
 
 
-@given(st.dates(date(1000, 1, 1)).map("{:%Y%m%d}".format), st.dates(date(1000, 1, 1)).map("{:%Y%m%d}".format))
-def test_dates(value: str, other: str) -> None:
-    """QIDO-67: a date passes if, and only if, it is in the range."""
+@given(dates, dates, st.data())
+def test_dates(value: str, other: str, data: st.DataObject) -> None:
+    """QIDO-67: a date passes if, and only if, it is in the range, whatever VR the file gave it."""
     for wanted in (value, other, f"{min(value, other)}-{max(value, other)}", f"{other}-", f"-{other}"):
         query = parse(Query(Level.STUDY), [("StudyDate", wanted)])
-        element = {"vr": "DA", "Value": [value]}
+        element = {"vr": data.draw(st.sampled_from(["DA", "LO"])), "Value": [value]}
         assert passes({"00080020": element}, query) == query.conditions[0].accepts(element)
 
 

@@ -348,6 +348,9 @@ async def test_what_tags_cost(storage: Storage) -> None:
     with counted(storage) as spent:
         assert await found(storage, DEFAULT, Query(Level.STUDY), [("PatientSex", "F"), ("StudyDate", "20240101-")])
     assert spent.transactions == 3
+    with counted(storage) as spent:
+        assert await found(storage, DEFAULT, Query(Level.SERIES), [("PatientSex", "F"), ("Modality", "OT")])
+    assert spent.transactions == 3
 
 
 async def test_errors_are_counted_and_paged(storage: Storage, other_host: Storage) -> None:
