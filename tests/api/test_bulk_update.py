@@ -331,8 +331,8 @@ def test_fifty_studies_are_fine(host: Host) -> None:
 
 
 def test_other_versions(host: Host) -> None:
-    """UPD-1, D-1."""
-    assert bulk_update(host, ["1.2"], NAME, base="/v1").json()["error"]["code"] == "UnsupportedApiVersion"
+    """UPD-1, VER-3; of v1 in test_version_1.py."""
+    assert bulk_update(host, ["1.2"], NAME, base="/v3").json()["error"]["code"] == "UnsupportedApiVersion"
 
 
 @pytest.mark.parametrize(

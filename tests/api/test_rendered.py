@@ -52,7 +52,7 @@ def test_first_frame(host: Host, uids: Uids) -> None:
     assert response.headers["Content-Type"] == "image/png"
     assert response.headers["Content-Length"] == str(len(response.content))
     assert response.headers["Cache-Control"] == "private, no-cache"
-    assert response.headers["Vary"] == "Accept"
+    assert response.headers["Vary"] == "Accept, Origin"
     assert image(response).mode == "L"
     assert image(response).tobytes() == builders.frame_pixels(1, 48)
 
