@@ -8,8 +8,9 @@ is looked for, wherever in the value that may be. Marks never miss a row, but th
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
-from itertools import islice
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice, pairwise
 
 from shared.dicom.searchable import SEARCHABLE, fold, values
 from shared.storage.rows import Summary
@@ -50,11 +51,15 @@ def condition(texts: Iterable[tuple[str, str]], dates: Iterable[tuple[str, str, 
     return " and ".join(wanted)
 
 
-def _pairs(key: str, text: str) -> Iterable[str]:
-    """The names of the marks of a text. Outside of ASCII a single character is worth a mark: it may be a name."""
-    parts = {text[start : start + 2]: None for start in range(len(text) - 1)}
-    parts |= dict.fromkeys(character for character in text if not character.isascii())
-    return (f"m{zlib.crc32(f'{key}{part}'.encode()):08x}" for part in parts)
+def _pairs(key: str, text: str) -> Iterator[str]:
+    """The names of the marks of a text: a pair that it has twice has two.
+
+    Outside of ASCII a single character is worth a mark: it may be a name.
+    """
+    seen: Counter[str] = Counter()
+    for part in (*map("".join, pairwise(text)), *(character for character in text if not character.isascii())):
+        seen[part] += 1
+        yield f"m{zlib.crc32(f'{key}{part}{seen[part]}'.encode()):08x}"
 
 
 def _date(key: str) -> str:

@@ -112,6 +112,7 @@ def chest(_: bool, values: dict[str, Any]) -> bool:
         ({"PatientName": "xaver*"}, rare, 2),
         ({"PatientName": "*averi*"}, rare, 3),
         ({"PatientName": "*xaver*", "StudyDate": "-20991231", "StudyDescription": "*aint*"}, rare, 3),
+        ({"AccessionNumber": "*0000000*"}, rare, 3),
         ({"PatientName": "*jane"}, jane, 3),
         ({"PatientName": "*e*"}, with_e, 3),
         ({"PatientName": "*jane*", "StudyDescription": "*chest*"}, chest, 3),

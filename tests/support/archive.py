@@ -36,7 +36,7 @@ def _study(number: int, chance: random.Random, *, is_rare: bool) -> tuple[str, S
     created = FIRST_DAY + number * (DAY // STUDIES_A_DAY)
     summary = {
         **_element("00080020", "DA", f"19{number % 28:02d}0101" if is_rare else f"20{day % 28:02d}0{day % 9 + 1}15"),
-        **_element("00080050", "SH", f"A{number}"),
+        **_element("00080050", "SH", "A00000000" if is_rare else f"A{number:07d}"),
         **_element("00080061", "CS", "PX" if is_rare else chance.choice(["CT", "MR"])),
         **_element("00080090", "PN", {"Alphabetic": "Roe^Richard"}),
         **_element("00081030", "LO", "Quaint study" if is_rare else f"Study of {chance.choice(['head', 'chest'])}"),
