@@ -17,7 +17,7 @@ from shared.api.query_tags import delete_tag, get_errors, get_tag, get_tags, pat
 from shared.api.rendered import get_rendered, get_thumbnail
 from shared.api.retrieve import get_frames, get_instances, get_metadata
 from shared.api.search import search_at
-from shared.api.store import post_instances
+from shared.api.store import post_instances, put_instances
 from shared.dicom.searchable import Level
 from shared.settings import Action
 from shared.web.routing import Call, endpoint, resource, unversioned
@@ -40,12 +40,17 @@ async def post_to_study(call: Call) -> Response:
     return await post_instances.handle(call)
 
 
-resource(blueprint, "studies", "studies", {"GET": search_at(Level.STUDY), "POST": post_instances})
+resource(
+    blueprint,
+    "studies",
+    "studies",
+    {"GET": search_at(Level.STUDY), "POST": post_instances, "PUT": put_instances},
+)
 resource(
     blueprint,
     "study",
     STUDY,
-    {"GET": get_instances, "POST": post_to_study, "DELETE": delete_resource},
+    {"GET": get_instances, "POST": post_to_study, "PUT": put_instances, "DELETE": delete_resource},
     durable=True,
 )
 resource(blueprint, "study_metadata", f"{STUDY}/metadata", {"GET": get_metadata})

@@ -1,4 +1,4 @@
-"""STOW-RS: `POST studies` and `POST studies/{study}`."""
+"""STOW-RS: `POST` and `PUT` of `studies` and `studies/{study}`."""
 
 from http import HTTPStatus
 
@@ -24,13 +24,23 @@ from shared.web.routing import Call, endpoint
 @endpoint("store", Action.WRITE)
 async def post_instances(call: Call) -> Response:
     """Stores the instances of the body (STOW-1, STOW-2)."""
+    return await _store(call, replacing=False)
+
+
+@endpoint("store", Action.WRITE)
+async def put_instances(call: Call) -> Response:
+    """Stores the instances of the body in place of those that exist (D-19)."""
+    return await _store(call, replacing=True)
+
+
+async def _store(call: Call, *, replacing: bool) -> Response:
     files = dicom_files(call.request, settings.max_request_bytes)
     media_type = store_response_media_type(accept(call))
     study = check_uid(call.path("study"), "StudyInstanceUID") if "study" in call.request.path_params else None
     account = await storage()
     partition = await partitions.create(account, call.partition)
     strict = await strict_attributes(account) if call.version == "v1" else ()
-    result = await store(account, settings, files, partition, study, strict=strict)
+    result = await store(account, settings, files, partition, study, replacing=replacing, strict=strict)
     call.audit["studies"] = sorted({item.study for item in result.stored})
     call.audit["stored"], call.audit["failed"] = len(result.stored), len(result.failed)
     if not result.files:

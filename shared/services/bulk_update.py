@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 
 from shared.dicom.change_set import Changes, merge
 from shared.dicom.searchable import STUDY_ATTRIBUTES
+from shared.services.publish import publish_all
 from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.settle import settle
 from shared.services.summaries import indexable
-from shared.services.tag_index import index_changed, instance_lookups
+from shared.services.tag_index import index_changed, instance_attributes, instance_lookups
 from shared.storage import keys
-from shared.storage.change_feed import ENTRIES_PER_TRANSACTION, UPDATE, Change
 from shared.storage.intents import UPDATE as UPDATE_INTENT
 from shared.storage.intents import Intent
-from shared.storage.lookups import rows_of
+from shared.storage.lookups import LookupKey, rows_of
 from shared.storage.operations import ENDED, FAILED, RUNNING, SUCCEEDED, OperationRow
 from shared.storage.operations import UPDATE as LOCK
 from shared.storage.rows import ChangeSetRow, Outbox, StudyHead, StudyRow, Summary
@@ -54,37 +54,30 @@ async def update_study(storage: Storage, update: StudyUpdate) -> int | None:
     """Updates all instances that the study has; returns their number, None when there is no such study (D-62)."""
     intent = Intent(update.writer, UPDATE_INTENT, {update.key}, [update.operation, update.index])
     await storage.intents.write(intent)
-    tags = await storage.query_tags.known(storage.change_feed.tags_version)
-    affected = [attribute for attribute in tags.indexed if attribute.key in update.changes]
-    former = await instance_lookups(storage, update.key, affected)
+    former = await _tag_lookups(storage, update)
     async with storage.instances.lock(update.key):
         applied = await _apply(storage, update)
     if applied is not None:
         await storage.lookups.remove(former - await index_changed(storage, update.key, update.changes))
-        await publish(storage, update.key, update.writer, applied)
+        head = await storage.instances.head(update.key)
+        await publish_all(storage, update.key, head)
     await storage.intents.done(intent)
     if applied is None:
         return None
-    return sum([1 async for row in storage.instances.rows(update.key, metadata=False) if row.version <= applied.cover])
+    rows = storage.instances.rows(update.key, head, metadata=False)
+    return sum([1 async for row in rows if row.version <= applied.cover])
 
 
-async def publish(storage: Storage, key: str, writer: str, applied: ChangeSetRow) -> None:
-    """Appends an Update entry for each covered instance to the feed, going on where an earlier run stopped (CF-42)."""
-    partition, study = keys.parse_study_partition(key)
-    notes = await storage.change_feed.notes(f"{writer}-")
-    number, after = len(notes), next(reversed(notes.values()), "")
-    batch: list[Change] = []
-    last = after
-    async for row in storage.instances.rows(key, metadata=False, after=after):
-        if row.version > applied.cover:
-            continue
-        batch.append(Change(partition, study, row.series, row.sop_instance, UPDATE, applied.version))
-        last = row.row_key
-        if len(batch) == ENTRIES_PER_TRANSACTION:
-            await storage.change_feed.append(f"{writer}-{number:06d}", batch, last)
-            number, batch = number + 1, []
-    if batch:
-        await storage.change_feed.append(f"{writer}-{number:06d}", batch, last)
+async def _tag_lookups(storage: Storage, update: StudyUpdate) -> set[LookupKey]:
+    """The lookup rows of all instances in the tables of tags on attributes that the update changes, from before it."""
+    affected = [item for item in await instance_attributes(storage) if item.key in update.changes]
+    if not affected:
+        return set()
+    head = await storage.instances.head(update.key)
+    found: set[LookupKey] = set()
+    async for row in storage.instances.rows(update.key, head, metadata=True):
+        found |= await instance_lookups(storage, update.key, head, [row], affected)
+    return found
 
 
 async def _apply(storage: Storage, update: StudyUpdate) -> ChangeSetRow | None:
@@ -98,6 +91,8 @@ async def _apply(storage: Storage, update: StudyUpdate) -> ChangeSetRow | None:
         if earlier:
             await settle(storage, update.key, head, {})
             return earlier
+        if head.change_sets:  # one of an update that died may be merged into this one, and be told of no more
+            await publish_all(storage, update.key, head)
         after, row = _with_change_set(head, head.study, update)
         stale = set(before) - set(rows_of(update.key, after))
         if stale:
@@ -133,7 +128,7 @@ def _with_change_set(head: StudyHead, study: StudyRow, update: StudyUpdate) -> t
     )
     new = replace(study, version=version, summary=_updated(study.summary, update.changes))
     others = [item for item in head.change_sets if item.cover != cover]
-    return StudyHead(new, head.series, [*others, row], head.fences, list(head.outbox)), row
+    return replace(head, study=new, change_sets=[*others, row], outbox=list(head.outbox)), row
 
 
 def _updated(summary: Summary, changes: Changes) -> Summary:

@@ -12,9 +12,10 @@ from shared.dicom.searchable import Level
 from shared.services.matching import Matcher
 from shared.services.metadata import latest_metadata
 from shared.services.query import Query
+from shared.services.races import StudyChanged
 from shared.services.results import Found, needs_head, needs_metadata
 from shared.storage import keys
-from shared.storage.change_feed import CREATE
+from shared.storage.change_feed import DELETE
 from shared.storage.lookups import Hit, Range
 from shared.storage.rows import InstanceRow, StudyHead
 from shared.storage.storage import Storage
@@ -22,6 +23,7 @@ from shared.storage.storage import Storage
 type Batches = AsyncGenerator[tuple[list[Found], bool]]
 """Batches of what matches, each with whether it is the last one."""
 
+_CHANGED = "The study has changed while it was searched."
 _AT_ONCE = 16
 _STUDIES_AT_ONCE = 100
 _INSTANCES_AT_ONCE = 100
@@ -76,7 +78,7 @@ class Candidates:
             names = [
                 ((change.study, change.series, change.sop_instance), change.version)
                 for change in (entry.change for entry in reversed(entries))
-                if change.action == CREATE and change.partition == self._partition
+                if change.action != DELETE and change.partition == self._partition
             ]
             parts = list(batched(names, _INSTANCES_AT_ONCE, strict=False)) or [()]
             for part in parts:
@@ -141,11 +143,17 @@ class Candidates:
             few = _MOST_ROWS
         if series:
             head = (await self._read_heads([study]))[study]
-            brief = series in head.series and head.series[series].instances > few
-            rows = [row async for row in self._storage.instances.rows(key, series, metadata=not brief)]
+            if series not in head.series:
+                return []
+            expected = head.series[series].instances
+            instances = self._storage.instances.rows(key, head, series, metadata=expected <= few)
+            rows = [row async for row in instances]
         else:
             head, rows = await self._storage.instances.members(key, few)
             self._heads[study] = head
+            expected = head.study.instances if head.study else 0
+        if len(rows) < expected:
+            raise StudyChanged(_CHANGED)
         return self._of_instances(study, head, rows)
 
     def _of_instances(self, study: str, head: StudyHead, rows: Iterable[InstanceRow]) -> list[Found]:
@@ -180,9 +188,9 @@ class Candidates:
         if head.study is None or not self._matcher.of_head(study, head):
             return []
         if head.study.instances <= len(names) * _ROWS_FOR_ONE:
-            return [row async for row in self._storage.instances.rows(key, metadata=True)]
+            return [row async for row in self._storage.instances.rows(key, head, metadata=True)]
         rows = await _together(self._storage.instances.get(key, *name) for name in names)
-        return [row for row in rows if row]
+        return [row for row in rows if row and head.holds(row)]
 
     # What is shown
 
@@ -198,20 +206,17 @@ class Candidates:
         if item.metadata is not None:
             return item
         head, row = item.head, item.row
-        if head is None or head.study is None:
-            return replace(item, metadata={})
+        if head is None or head.study is None or (item.series and item.series not in head.series):
+            raise StudyChanged(_CHANGED)
         if row is None or not (row.packed_metadata or row.metadata_blob):
             series, sop_instance = head.study.newest
             if row:
                 series, sop_instance = row.series, row.sop_instance
             elif item.series:
-                series, sop_instance = (
-                    item.series,
-                    head.series[item.series].newest if item.series in head.series else "",
-                )
+                series, sop_instance = item.series, head.series[item.series].newest
             row = await self._storage.instances.get(self._key(item.study), series, sop_instance)
-            if row is None:
-                return replace(item, metadata={})
+            if row is None or not head.holds(row):
+                raise StudyChanged(_CHANGED)
         text = await latest_metadata(self._storage, row, head.changes_to(row.version))
         return replace(item, row=row, metadata=dicom_json.lines(text))
 

@@ -6,8 +6,10 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from shared.services.metadata import latest_metadata
+from shared.services.races import StudyChanged, steadily
 from shared.storage import keys
 from shared.storage.change_feed import Entry
 from shared.storage.rows import InstanceRow, StudyHead
@@ -91,12 +93,16 @@ async def _describe(storage: Storage, entries: list[Entry], metadata: bool) -> l
 
     async def of_study(key: str, group: list[Entry]) -> list[FeedEntry]:
         async with gate:
-            wanted = {keys.instance_row(entry.change.series, entry.change.sop_instance) for entry in group}
-            head, rows = await _current(storage, key, wanted, metadata)
-            return [await _entry(storage, entry, head, rows, metadata) for entry in group]
+            return await steadily(partial(_describe_study, storage, key, group, metadata))
 
     described = await asyncio.gather(*(of_study(key, group) for key, group in by_study.items()))
     return sorted((item for group in described for item in group), key=lambda item: item.entry.sequence)
+
+
+async def _describe_study(storage: Storage, key: str, entries: list[Entry], metadata: bool) -> list[FeedEntry]:
+    wanted = {keys.instance_row(entry.change.series, entry.change.sop_instance) for entry in entries}
+    head, rows = await _current(storage, key, wanted, metadata)
+    return [await _entry(storage, entry, head, rows, metadata) for entry in entries]
 
 
 async def _current(
@@ -107,7 +113,10 @@ async def _current(
     if head.study is None or not head.exists:
         return head, {}
     if head.study.instances <= _OVERREAD * len(wanted):
-        return head, {row.row_key: row async for row in storage.instances.rows(key, metadata=metadata)}
+        rows = {row.row_key: row async for row in storage.instances.rows(key, head, metadata=metadata)}
+        if len(rows) < head.study.instances:
+            raise StudyChanged("The study has changed while it was read.")
+        return head, rows
     gate = asyncio.Semaphore(_INSTANCES_AT_ONCE)
 
     async def one(row_key: str) -> InstanceRow | None:
@@ -115,7 +124,9 @@ async def _current(
             return await storage.instances.get(key, *keys.parse_instance_row(row_key))
 
     found = await asyncio.gather(*(one(row_key) for row_key in wanted))
-    return head, {row.row_key: row for row in found if row}
+    # Rows go after the study says that their instances are deleted: so it is asked last.
+    head = await storage.instances.head(key)
+    return head, {row.row_key: row for row in found if row and head.holds(row)}
 
 
 async def _entry(

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from shared.dicom.searchable import MODALITIES_IN_STUDY, MODALITY, Level, values
 from shared.errors import Unavailable
+from shared.services.head_changes import head_operations, with_added
+from shared.services.publish import deleted, feed_writer, publish_all
 from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.receive import Received
-from shared.services.tag_index import merged
+from shared.services.stored_file import same_content
+from shared.services.tag_index import instance_attributes, instance_lookups, without_gone
 from shared.storage.instances import BYTES_PER_TRANSACTION, ROWS_PER_TRANSACTION
-from shared.storage.lookups import LookupKey, rows_of
-from shared.storage.rows import InstanceRow, Outbox, SeriesRow, StudyHead, StudyRow, Summary
+from shared.storage.lookups import LookupKey, instance_key, rows_of
+from shared.storage.rows import InstanceRow, Outbox, StudyHead
 from shared.storage.storage import Storage
 from shared.storage.wire import Operation, TransactionFailed
+
+_COMPARED_AT_ONCE = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """The head of the study after the commit, the lookup rows from before it, and what became of the instances."""
+    """The head of the study after the commit, the lookup rows from before it, and what became of the instances.
+
+    `duplicates` were refused; what was received as `unchanged` is there already, or has given way to others since.
+    """
 
     head: StudyHead
     before: dict[LookupKey, str]
     stored: list[InstanceRow]
     duplicates: list[Received]
+    unchanged: list[Received]
 
 
 def batches(received: Sequence[Received]) -> list[list[Received]]:
@@ -46,117 +54,125 @@ def batches(received: Sequence[Received]) -> list[list[Received]]:
     return parts
 
 
-async def commit(storage: Storage, key: str, request: str, received: Sequence[Received]) -> Committed:
-    """Adds instances to the study `key`. Those that exist already are left out and returned as duplicates.
+async def commit(
+    storage: Storage, key: str, request: str, batch: int, received: Sequence[Received], *, replacing: bool
+) -> Committed:
+    """Adds instances to the study `key`; `batch` tells apart the commits of a request. Those that exist already are left
+    out, or with `replacing` give way to what was received (D-19).
 
     Every attempt begins with what the study's rows say and ends in one conditional write. Raises Unavailable when other
     writers win too often, or when upkeep has given this request up for dead.
     """
     pending = list(received)
     duplicates: list[Received] = []
+    there = await _there(storage, key, pending) if replacing else {}
+    equal = await _equal(storage, pending, there)
     for attempt in ATTEMPTS:
         head = await storage.instances.head(key)
         if request in head.fences:
             raise Unavailable("The request took too long and was given up.")
+        held = {row_key: row for row_key, row in there.items() if head.holds(row)}
+        if not replacing:
+            duplicates += [item for item in pending if _row(item).row_key in held]
+            pending = [item for item in pending if _row(item).row_key not in held]
+        # One that a bulk update has changed equals no file.
+        same = {row_key for row_key in equal & set(held) if not head.changes_to(held[row_key].version)}
+        unchanged = [item for item in pending if _row(item).row_key in same]
+        new = [item for item in pending if _row(item).row_key not in same]
         before = rows_of(key, head)
-        if not pending:
-            return Committed(head, before, [], duplicates)
-        after, rows = _add(head, pending)
-        stale = set(before) - set(rows_of(key, after))
-        if stale and after.study:
-            after.outbox.append(Outbox(f"{request}-{after.study.version}", sorted(stale)))
+        if not new:
+            return Committed(head, before, [], duplicates, unchanged)
+        replaced = [there[_row(item).row_key] for item in new if _row(item).row_key in there]
+        after, rows = with_added(head, new, replaced, batch)
+        if any(row.replaces for row in rows):
+            await publish_all(storage, key, head, request)
+            after = await without_gone(storage, key, after, {row.version for row in replaced})
+        stale = {*before, *await _lookups(storage, key, head, replaced)} - set(rows_of(key, after))
+        if stale:
+            after.outbox.append(_outbox(key, head, feed_writer(request, batch), stale, replaced))
+        operations = head_operations(key, head, after)
+        operations += [Operation("update" if row.etag else "insert", row.entity(key)) for row in rows]
         try:
-            etags = await storage.instances.commit(_operations(key, head, after, rows))
+            etags = await storage.instances.commit(operations)
         except TransactionFailed as error:
             await lost(error, attempt)
-            owners = await storage.instances.owners(key, {_row(item).row_key for item in pending})
-            own = [item for item in pending if owners.get(_row(item).row_key, ("", 0))[0] == request]
-            if own:
-                return await _already(storage, key, own, duplicates, owners)
-            duplicates += [item for item in pending if _row(item).row_key in owners]
-            pending = [item for item in pending if _row(item).row_key not in owners]
+            there = await _there(storage, key, pending)
+            if await _committed(storage, request, batch, there.values()):
+                return await _again(storage, key, request, pending, duplicates, there)
+            if replacing:
+                equal = await _equal(storage, pending, there)
             continue
         assert after.study is not None
         after.study = replace(after.study, etag=etags[0])
-        return Committed(after, before, rows, duplicates)
+        return Committed(after, before, rows, duplicates, unchanged)
     raise contended()
 
 
-async def _already(
+async def _there(storage: Storage, key: str, received: Sequence[Received]) -> dict[str, InstanceRow]:
+    """The rows in whose places the instances would come. Read before the head, the condition of the commit, to lose fewer
+    races.
+    """
+    return await storage.instances.present(key, [_row(item).row_key for item in received])
+
+
+async def _lookups(storage: Storage, key: str, head: StudyHead, rows: Sequence[InstanceRow]) -> set[LookupKey]:
+    """The lookup rows of instances that give way to others, those in the tables of tags included."""
+    found = {instance_key(key, row) for row in rows}
+    attributes = await instance_attributes(storage) if rows else []
+    if attributes:
+        whole = await asyncio.gather(*(storage.instances.get(key, row.series, row.sop_instance) for row in rows))
+        found |= await instance_lookups(storage, key, head, [row for row in whole if row], attributes)
+    return found
+
+
+def _outbox(
+    key: str, head: StudyHead, writer: str, stale: Iterable[LookupKey], replaced: Sequence[InstanceRow]
+) -> Outbox:
+    """What is left to do for the rows that were replaced: those of deleted instances have not been told of yet."""
+    changes = [deleted(key, head, row) for row in replaced if not head.holds(row)]
+    name = f"{writer}r"
+    return Outbox(name, sorted(stale), name, changes, [blob for row in replaced for blob in row.blobs])
+
+
+async def _committed(storage: Storage, request: str, batch: int, there: Iterable[InstanceRow]) -> bool:
+    """Whether an earlier attempt was committed although its answer got lost.
+
+    Nobody deletes or replaces what it has stored without telling the change feed of it first.
+    """
+    if any((row.request, row.batch) == (request, batch) for row in there):
+        return True
+    return await storage.change_feed.knows(feed_writer(request, batch))
+
+
+async def _again(
     storage: Storage,
     key: str,
-    own: list[Received],
+    request: str,
+    received: Sequence[Received],
     duplicates: list[Received],
-    owners: dict[str, tuple[str, int]],
+    there: Mapping[str, InstanceRow],
 ) -> Committed:
-    """An earlier attempt was committed although its answer got lost."""
-    rows = [replace(_row(item), version=owners[_row(item).row_key][1]) for item in own]
-    return Committed(await storage.instances.head(key), {}, rows, duplicates)
+    """What has become of instances that an earlier attempt has committed."""
+    head = await storage.instances.head(key)
+    own = {row_key: row for row_key, row in there.items() if row.request == request and head.holds(row)}
+    others = [item for item in received if _row(item).row_key not in own]
+    return Committed(head, {}, list(own.values()), duplicates, others)
 
 
-def _add(head: StudyHead, received: Sequence[Received]) -> tuple[StudyHead, list[InstanceRow]]:
-    """The head of the study with the instances in it, and their rows with versions."""
-    now = time.time_ns() // 1000
-    study = head.study
-    version = max(now, study.version + 1 if study else 0)
-    series = dict(head.series)
-    summary: Summary = dict(study.summary) if study and head.exists else {}
-    tags = study.tags if study and head.exists else {}
-    rows: list[InstanceRow] = []
-    for item in received:
-        row = replace(_row(item), version=version + len(rows))
-        rows.append(row)
-        known = series.get(row.series)
-        series[row.series] = SeriesRow(
-            series=row.series,
-            created=known.created if known else row.version,
-            version=row.version,
-            instances=known.instances + 1 if known else 1,
-            number=item.series_number,
-            summary=latest(known.summary if known else {}, item.series_summary),
-            newest=row.sop_instance,
-            etag=known.etag if known else "",
-            tags=merged(known.tags if known else {}, item.tags, Level.SERIES, row.version),
-        )
-        tags = merged(tags, item.tags, Level.STUDY, row.version)
-        summary = latest(summary, item.study_summary)
-    last = rows[-1]
-    new = StudyRow(
-        created=study.created if study and head.exists else rows[0].version,
-        version=last.version,
-        instance_version=last.version,
-        instances=(study.instances if study else 0) + len(rows),
-        series=len(series),
-        summary=with_modalities(summary, series.values()),
-        newest=(last.series, last.sop_instance),
-        etag=study.etag if study else "",
-        tags=tags,
-    )
-    return StudyHead(new, series, head.change_sets, head.fences, list(head.outbox)), rows
+async def _equal(storage: Storage, received: Sequence[Received], there: Mapping[str, InstanceRow]) -> set[str]:
+    """The RowKeys of those whose files equal, byte by byte, what is stored."""
+    gate = asyncio.Semaphore(_COMPARED_AT_ONCE)
 
+    async def equal(new: InstanceRow) -> bool:
+        old = there.get(new.row_key)
+        if old is None or old.length != new.length:
+            return False
+        async with gate:
+            return await same_content(storage, old, new)
 
-def _operations(key: str, head: StudyHead, after: StudyHead, rows: Sequence[InstanceRow]) -> list[Operation]:
-    assert after.study is not None
-    operations = [Operation("update" if head.study else "insert", after.study.entity(key))]
-    for name, series in after.series.items():
-        if head.series.get(name) != series:
-            operations.append(Operation("update" if name in head.series else "insert", series.entity(key)))
-    operations += [Operation("insert", row.entity(key)) for row in rows]
-    operations += [Operation("upsert", outbox.entity(key)) for outbox in after.outbox[len(head.outbox) :]]
-    return operations
-
-
-def latest(known: Summary, new: Summary) -> Summary:
-    """QIDO-110: the latest value wins, but only a value that is there."""
-    present = {tag: element for tag, element in new.items() if any(value.strip(" \0") for value in values(element))}
-    return known | present
-
-
-def with_modalities(summary: Summary, series: Iterable[SeriesRow]) -> Summary:
-    """The summary of a study with the distinct modalities of its series (QIDO-105)."""
-    found = sorted({value for row in series for value in values(row.summary.get(MODALITY.key))[:1]})
-    without = {tag: element for tag, element in summary.items() if tag != MODALITIES_IN_STUDY.key}
-    return without | {MODALITIES_IN_STUDY.key: {"vr": "CS", "Value": found}} if found else without
+    rows = [_row(item) for item in received]
+    equals = await asyncio.gather(*map(equal, rows))
+    return {row.row_key for row, same in zip(rows, equals, strict=True) if same}
 
 
 def _row(item: Received) -> InstanceRow:

@@ -160,10 +160,10 @@ async def _wanted(storage: Storage, key: str, lookup: LookupKey, tag: ExtendedAt
     if not _names_instance(lookup):
         return set(rows_of(key, await storage.instances.head(key)))
     _, (_, series, sop_instance) = keys.parse_lookup_row(lookup[2])
-    if tag:
-        return await instance_lookups(storage, key, [tag], {(series, sop_instance)})
-    row = await storage.instances.get(key, series, sop_instance)
-    return {instance_key(key, row)} if row else set()
+    head, row = await storage.instances.find(key, series, sop_instance)
+    if row is None:
+        return set()
+    return await instance_lookups(storage, key, head, [row], [tag]) if tag else {instance_key(key, row)}
 
 
 async def _is_stray(storage: Storage, key: str, lookup: LookupKey, tag: ExtendedAttribute | None) -> bool:

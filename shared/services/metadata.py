@@ -19,6 +19,7 @@ async def latest_metadata(storage: Storage, row: InstanceRow, changes: Changes, 
     """The DICOM JSON object of an instance (UTF-8, one element a line); with empty `changes` that of the original.
 
     With a BulkDataURI for every value that it leaves out when `bulk_data_base`, which they begin with, is given (D-29).
+    Raises StudyChanged when the instance is gone meanwhile.
     """
     metadata, bulk_data = await _stored(storage, row)
     if changes:
@@ -36,7 +37,7 @@ async def bulk_data_of(storage: Storage, row: InstanceRow) -> bytes:
 
 
 async def _stored(storage: Storage, row: InstanceRow) -> tuple[bytes, bytes]:
-    """The metadata as they were stored, and the bulk data index."""
+    """The metadata as they were stored, and the bulk data index. Raises StudyChanged when the instance is gone meanwhile."""
     if not row.metadata_blob:
         return zlib.decompress(row.packed_metadata), row.bulk_data
     packed = await read_sidecar(storage, row, 0, pages_position(row.frames))

@@ -89,7 +89,8 @@ async def find(
         head, row = await storage.instances.find(key, series, sop_instance)
     elif wanted:
         first_rows = storage.instances.first_rows(key, series, metadata=wanted == "metadata")
-        head, beside = await asyncio.gather(storage.instances.head(key), first_rows)
+        head, every = await asyncio.gather(storage.instances.head(key), first_rows)
+        beside = [row for row in every if head.holds(row)]
     else:
         head = await storage.instances.head(key)
     members = [item for item in head.series.values() if series in (None, item.series)] if head.exists else []
@@ -131,7 +132,7 @@ async def _batches(storage: Storage, resource: Resource, *, metadata: bool) -> A
         only = piece[0].series if len(piece) == 1 else None
         left = sum(item.instances for item in piece)
         batch: list[InstanceRow] = []
-        async for row in storage.instances.rows(resource.key, only, metadata=metadata):
+        async for row in storage.instances.rows(resource.key, resource.head, only, metadata=metadata):
             batch += _as_of(resource, [row])
             if len(batch) == _ROWS_AT_ONCE < left:
                 yield _sorted(batch, piece)

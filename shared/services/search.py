@@ -12,11 +12,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from shared.dicom.searchable import Level
 from shared.services import plan
 from shared.services.candidates import Candidates
 from shared.services.query import Query
+from shared.services.races import steadily
 from shared.services.results import Found, result, shown_keys
 from shared.storage import keys
 from shared.storage.lookups import all_of
@@ -24,7 +26,14 @@ from shared.storage.storage import Storage
 
 
 async def search(storage: Storage, partition: str, query: Query, base_url: str) -> list[bytes]:
-    """The page of results as DICOM JSON objects, newest first (D-43); `base_url` begins the RetrieveURLs."""
+    """The page of results as DICOM JSON objects, newest first (D-43); `base_url` begins the RetrieveURLs.
+
+    Raises StudyChanged when other requests delete what is found again and again.
+    """
+    return await steadily(partial(_search, storage, partition, query, base_url))
+
+
+async def _search(storage: Storage, partition: str, query: Query, base_url: str) -> list[bytes]:
     candidates = Candidates(storage, partition, query)
     found = await _newest(_sources(candidates, partition, query), query.offset + query.limit)
     page = await candidates.completed(found[query.offset : query.offset + query.limit])

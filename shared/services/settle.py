@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
+from shared.services.publish import tell
 from shared.storage import keys
 from shared.storage.instances import TABLE
 from shared.storage.lookups import LookupKey, rows_of
 from shared.storage.rows import Outbox, StudyHead
 from shared.storage.storage import Storage
 from shared.storage.wire import Entity, Operation, StorageError
+
+_BLOBS_AT_ONCE = 16
 
 
 async def settle(storage: Storage, key: str, head: StudyHead, written: Mapping[LookupKey, str]) -> None:
@@ -28,16 +32,24 @@ async def settle(storage: Storage, key: str, head: StudyHead, written: Mapping[L
         await storage.lookups.write(missing)
         await storage.lookups.remove(stale)
         for outbox in head.outbox:
-            await _empty(storage, key, outbox)
+            await empty(storage, key, outbox)
         settled = await storage.instances.head(key)
         if _state(settled) == _state(head) and not settled.outbox:
             return
         head, written = settled, wanted
 
 
-async def _empty(storage: Storage, key: str, outbox: Outbox) -> None:
+async def empty(storage: Storage, key: str, outbox: Outbox) -> None:
+    """Does what an outbox says, but for the lookup rows, and removes it."""
     if outbox.changes:
-        await storage.change_feed.append(outbox.writer, outbox.changes)
+        await tell(storage, outbox.writer, outbox.changes)
+    gate = asyncio.Semaphore(_BLOBS_AT_ONCE)
+
+    async def remove(blob: str) -> None:
+        async with gate:
+            await storage.wire.delete_blob(blob)
+
+    await asyncio.gather(*map(remove, outbox.blobs))
     try:
         await storage.wire.transact(TABLE, [Operation("delete", Entity(key, keys.outbox_row(outbox.name), {}, "*"))])
     except StorageError as error:

@@ -2,12 +2,14 @@
 
 The order is what makes a crash harmless: intent, blobs, rows, lookups, change feed, end of the intent, answer. Every step
 can be repeated; services/upkeep.py finishes or undoes what a dead request left.
+
+With replacement (D-19) an instance that exists gives way: its row is updated on the condition that it is still the one that
+was read, with a version above all change sets. The same instance twice in a request is refused as without (STOW-102).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -15,16 +17,15 @@ from dataclasses import dataclass, field, replace
 
 from shared.dicom.searchable import Attribute
 from shared.services.commit import Committed, batches, commit
+from shared.services.publish import publish_stored
 from shared.services.receive import Received, receive, write_blob
 from shared.services.settle import settle
 from shared.services.tag_index import catch_up, instance_keys
 from shared.services.tag_values import stored_tag_values
 from shared.settings import Settings
-from shared.storage import change_feed, keys
-from shared.storage.change_feed import Change
+from shared.storage import keys
 from shared.storage.intents import STORE, Intent, new_request_id
 from shared.storage.lookups import instance_key
-from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
 from shared.telemetry import stored_size
 
@@ -59,14 +60,16 @@ async def store(
     partition: str,
     study: str | None,
     *,
+    replacing: bool = False,
     strict: Sequence[Attribute] = (),
 ) -> StoreResult:
     """Stores DICOM files as they arrive. `files` yields the chunks of each; one must be read before the next.
-    `strict` are attributes whose values must keep the rules of v1 (services/strict.py).
+    Instances that exist are refused, or replaced if `replacing`. `strict` are attributes whose values must keep the rules of
+    v1 (services/strict.py).
 
     Raises what reading the body raises; then nothing that was not visible already stays behind.
     """
-    request = _StoreRequest(storage, partition)
+    request = _StoreRequest(storage, partition, replacing)
     try:
         async for chunks in files:
             received = await receive(
@@ -90,17 +93,18 @@ async def store(
 
 
 class _StoreRequest:
-    def __init__(self, storage: Storage, partition: str) -> None:
+    def __init__(self, storage: Storage, partition: str, replacing: bool) -> None:
         self.id = new_request_id()
         self.result = StoreResult()
         self._storage = storage
         self._partition = partition
+        self._replacing = replacing
         self._intent = Intent(self.id, STORE, set())
         self._pending: list[Received] = []
         self._pending_bytes = 0
         self._known: set[tuple[str, str]] = set()
         self._puts: dict[asyncio.Task[None], Received] = {}
-        self._appends = 0
+        self._batches = 0
         self._committing = False
 
     async def beating(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -151,43 +155,38 @@ class _StoreRequest:
 
     async def _commit_study(self, key: str, items: list[Received]) -> None:
         for batch in batches(items):
+            self._batches += 1
+            number = self._batches  # commits of other studies go on meanwhile
             tags = await self._storage.query_tags.known(self._storage.change_feed.tags_version)
             for item in batch if tags.indexed else ():
                 assert item.row is not None
                 item.tags = stored_tag_values(item.row, tags.indexed)
             async with self._storage.instances.lock(key):
-                committed = await commit(self._storage, key, self.id, batch)
+                committed = await commit(self._storage, key, self.id, number, batch, replacing=self._replacing)
                 await settle(self._storage, key, committed.head, committed.before)
             await self._publish(key, committed, batch)
             await catch_up(self._storage, key, tags)
-            await self._remove_duplicates(committed)
+            await self._remove_superfluous(committed)
             for item in batch:
                 if item.row:  # what is left to do is to name it in the answer
                     item.row = replace(item.row, packed_metadata=b"", bulk_data=b"", frames=b"")
 
     async def _publish(self, key: str, committed: Committed, batch: Sequence[Received]) -> None:
-        if not committed.stored:
-            return
         for row in committed.stored:
             stored_size.record(row.length)
         tags = {item.row.row_key: item.tags for item in batch if item.row}
         lookups = [instance_key(key, row) for row in committed.stored]
         lookups += [name for row in committed.stored for name in instance_keys(key, row, tags[row.row_key])]
         await self._storage.lookups.write(dict.fromkeys(lookups, "{}"))
-        self._appends += 1
-        await self._storage.change_feed.append(
-            feed_writer(self.id, self._appends),
-            [created(key, row) for row in committed.stored],
-            published_note(key, committed.stored),
-        )
+        await publish_stored(self._storage, key, committed.stored)
 
-    async def _remove_duplicates(self, committed: Committed) -> None:
+    async def _remove_superfluous(self, committed: Committed) -> None:
         for item in committed.duplicates:
             _refuse(item)
+        for item in (*committed.duplicates, *committed.unchanged):
             assert item.row is not None
-            await self._storage.wire.delete_blob(item.row.blob)
-            if item.row.metadata_blob:
-                await self._storage.wire.delete_blob(item.row.metadata_blob)
+            for blob in item.row.blobs:
+                await self._storage.wire.delete_blob(blob)
 
     async def end(self) -> None:
         if self._intent.studies:
@@ -217,20 +216,3 @@ class _StoreRequest:
 def _refuse(item: Received) -> None:
     """STOW-100, STOW-102; STOW-124: what validation found is of no interest then."""
     item.failure, item.warning, item.comments = ALREADY_EXISTS, None, []
-
-
-def created(key: str, row: InstanceRow) -> Change:
-    """The change feed entry of a stored instance (CF-40)."""
-    partition, study = keys.parse_study_partition(key)
-    return Change(partition, study, row.series, row.sop_instance, change_feed.CREATE, row.version)
-
-
-def feed_writer(request: str, number: int) -> str:
-    """The name under which a request appends to the change feed for the `number`-th time, from 1."""
-    return f"{request}-{number:06d}"
-
-
-def published_note(key: str, rows: Sequence[InstanceRow]) -> str:
-    """What the feed remembers of an append: the study and the range of versions."""
-    versions = [row.version for row in rows]
-    return json.dumps([key, min(versions), max(versions)])

@@ -111,3 +111,24 @@ async def _cut(chunks: AsyncIterator[bytes], first: int, end: int | None) -> Asy
         position += len(chunk)
         if end is not None and position >= end:
             return
+
+
+async def same_content(storage: Storage, one: InstanceRow, other: InstanceRow) -> bool:
+    """Whether two stored files of the same length have the same bytes; False when one is gone."""
+    left, right = storage.wire.read_blob(one.blob), storage.wire.read_blob(other.blob)
+    rest, other_rest = b"", b""
+    try:
+        while True:
+            rest = rest or await anext(left, b"")
+            other_rest = other_rest or await anext(right, b"")
+            common = min(len(rest), len(other_rest))
+            if not common:
+                return rest == other_rest
+            if rest[:common] != other_rest[:common]:
+                return False
+            rest, other_rest = rest[common:], other_rest[common:]
+    except BlobNotFound:
+        return False
+    finally:
+        await left.aclose()
+        await right.aclose()

@@ -8,12 +8,14 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from shared.services.clearance import clear
 from shared.services.feed_check import FeedIndex
 from shared.services.settle import settle
 from shared.services.tag_index import index_study, is_indexed, without_dead
 from shared.storage import keys
 from shared.storage.change_feed import CREATE, UPDATE, Change
 from shared.storage.instances import TABLE
+from shared.storage.intents import new_request_id
 from shared.storage.lookups import instance_key, rows_of
 from shared.storage.query_tags import READY
 from shared.storage.rows import InstanceRow, StudyHead, StudyRow
@@ -62,9 +64,11 @@ async def check_study(storage: Storage, key: str, feed: FeedIndex | None = None)
 
 async def _violations(storage: Storage, key: str, feed: FeedIndex | None) -> list[Violation]:
     head = await storage.instances.head(key)
-    rows = [row async for row in storage.instances.rows(key, metadata=False)]
+    every = [row async for row in storage.instances.every_row(key)]
+    rows = [row for row in every if head.holds(row)]
     return [
         *_counts(storage, key, head, rows),
+        *_remains(storage, key, head, every),
         *_change_sets(storage, key, head),
         *_leftovers(storage, key, head),
         *await _files(storage, key, rows),
@@ -80,19 +84,20 @@ def _counts(storage: Storage, key: str, head: StudyHead, rows: Sequence[Instance
     if study is None:
         return [Violation(key, "instances or series without a study row")] if rows or head.series else []
     expected = _recounted(study, rows)
-    series = {name: (len(members), _newest(members).sop_instance) for name, members in _by_series(rows).items()}
-    said = {name: (row.instances, row.newest) for name, row in head.series.items()}
-    if expected == study and series == said:
+    wanted = {name: _counted(members) for name, members in _by_series(rows).items()}
+    said = {name: (row.instances, row.newest, row.version) for name, row in head.series.items()}
+    if expected == study and wanted == said:
         return []
 
     async def recount() -> None:
         operations = [] if expected == study else [Operation("update", expected.entity(key))]
         for name, row in head.series.items():
-            if name not in series:
+            if name not in wanted:
                 operations.append(Operation("delete", row.entity(key)))
-            elif series[name] != said[name]:
-                instances, newest = series[name]
-                operations.append(Operation("update", replace(row, instances=instances, newest=newest).entity(key)))
+            elif wanted[name] != said[name]:
+                instances, newest, version = wanted[name]
+                right = replace(row, instances=instances, newest=newest, version=version)
+                operations.append(Operation("update", right.entity(key)))
         if operations:
             await storage.instances.commit(operations[:_MOST_OPERATIONS])
 
@@ -111,6 +116,11 @@ def _recounted(study: StudyRow, rows: Sequence[InstanceRow]) -> StudyRow:
         version=max(study.version, newest.version),
         instance_version=max(study.instance_version, newest.version),
     )
+
+
+def _counted(series: Sequence[InstanceRow]) -> tuple[int, str, int]:
+    newest = _newest(series)
+    return len(series), newest.sop_instance, newest.version
 
 
 def _by_series(rows: Iterable[InstanceRow]) -> dict[str, list[InstanceRow]]:
@@ -136,6 +146,18 @@ def _change_sets(storage: Storage, key: str, head: StudyHead) -> list[Violation]
     if any(row.cover > latest for row in head.change_sets):
         return [Violation(key, "a change set that covers instances which are not stored yet")]
     return []
+
+
+def _remains(storage: Storage, key: str, head: StudyHead, rows: Sequence[InstanceRow]) -> list[Violation]:
+    """What was deleted has been cleared away (DEL-9, D-50)."""
+    if head.study is None:
+        return []
+    count = sum(not head.holds(row) for row in rows) + len(head.removed)
+    count += sum(row.cover <= head.study.floor for row in head.change_sets)
+    count += not (head.exists or rows or head.fences or head.outbox)  # the row of the study itself
+    if not count:
+        return []
+    return [Violation(key, f"{count} rows of what was deleted", partial(clear, storage, key, new_request_id(), None))]
 
 
 def _leftovers(storage: Storage, key: str, head: StudyHead) -> list[Violation]:
@@ -207,13 +229,23 @@ async def _tags(storage: Storage, key: str) -> list[Violation]:
 async def _entries(
     storage: Storage, key: str, head: StudyHead, rows: Sequence[InstanceRow], feed: FeedIndex
 ) -> list[Violation]:
-    """The feed tells of each instance's store, and of its latest update (CF-40, CF-42)."""
+    """The feed tells of each instance's store, and of its latest update (CF-40, CF-42).
+
+    What a damaged feed lacks cannot be said, nor be appended to it.
+    """
+    if feed.faults:
+        return []
     partition, study = keys.parse_study_partition(key)
 
     def missing() -> list[Change]:
         return [
             Change(
-                partition, study, row.series, row.sop_instance, CREATE if version == row.version else UPDATE, version
+                partition,
+                study,
+                row.series,
+                row.sop_instance,
+                UPDATE if row.replaces or version != row.version else CREATE,
+                version,
             )
             for row in rows
             for version in sorted({row.version, head.current_version(row.version)})

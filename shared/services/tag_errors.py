@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import NamedTuple
 
-from shared.services.tag_index import Problem, stored_version
+from shared.dicom.searchable import ExtendedAttribute
 from shared.storage import keys
+from shared.storage.change_feed import Change
 from shared.storage.query_tags import TagError
 from shared.storage.storage import Storage
 from shared.storage.wire import TransactionFailed
+
+
+class Problem(NamedTuple):
+    """The value of the instance stored as `version` cannot be indexed for `attribute`."""
+
+    attribute: ExtendedAttribute
+    error: TagError
+    version: int
 
 
 async def record_errors(storage: Storage, problems: Sequence[Problem]) -> None:
@@ -23,17 +33,17 @@ async def record_errors(storage: Storage, problems: Sequence[Problem]) -> None:
     for attribute, error, version in problems:
         await storage.query_tags.add_error(attribute, error)
         key = keys.study_partition(error.partition, error.study)
-        if await stored_version(storage, key, error.series, error.sop_instance) != version:
+        _, row = await storage.instances.find(key, error.series, error.sop_instance)
+        if row is None or row.version != version:
             await storage.query_tags.remove_errors(attribute, [error])
 
 
-async def forget_errors(storage: Storage, key: str, instances: Collection[tuple[str, str]]) -> None:
-    """Removes the errors of instances (series and SOP instance) whose deletion is in the change feed."""
-    partition, study = keys.parse_study_partition(key)
+async def forget_errors(storage: Storage, changes: Iterable[Change]) -> None:
+    """Removes the errors of instances whose deletion or replacement is in the change feed (DEL-10)."""
+    errors = [TagError(item.partition, item.study, item.series, item.sop_instance) for item in changes]
     tags = await storage.query_tags.known(storage.change_feed.tags_version)
     for tag in tags.tags:
         if tag.erroneous:
-            errors = [TagError(partition, study, series, sop_instance) for series, sop_instance in instances]
             await storage.query_tags.remove_errors(tag.attribute, errors)
 
 

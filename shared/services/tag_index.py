@@ -22,32 +22,23 @@ import asyncio
 import secrets
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
 
 from shared.dicom import dicom_json
 from shared.dicom.searchable import ExtendedAttribute, Level
 from shared.services.metadata import latest_metadata
-from shared.services.races import ATTEMPTS, contended, lost
+from shared.services.races import ATTEMPTS, StudyChanged, contended, lost
 from shared.services.settle import settle
+from shared.services.tag_errors import Problem
 from shared.services.tag_values import Elements, tag_problem, tag_values
 from shared.storage import keys
 from shared.storage.lookups import LookupKey, rows_of, tag_keys
 from shared.storage.query_tags import TagError, TagList
 from shared.storage.rows import InstanceRow, Outbox, StudyHead, TagValue, TagValues
 from shared.storage.storage import Storage
-from shared.storage.wire import BlobNotFound, Operation, TransactionFailed
+from shared.storage.wire import Operation, TransactionFailed
 
 _SERIES_PER_TRANSACTION = 90
-_FEW_INSTANCES = 20
 _ANY_VERSION = 2**63 - 1
-
-
-class Problem(NamedTuple):
-    """The value of the instance stored as `version` cannot be indexed for `attribute`."""
-
-    attribute: ExtendedAttribute
-    error: TagError
-    version: int
 
 
 @dataclass(slots=True)
@@ -131,40 +122,38 @@ def without_dead(head: StudyHead, tags: TagList) -> StudyHead:
     return _applied(head, Survey([]), {tag for values in known for tag in values if tag < tags.next_id} - live)
 
 
-async def without_gone(storage: Storage, key: str, head: StudyHead, left: Iterable[InstanceRow]) -> StudyHead:
-    """`head`, to be committed by a delete, with only those values of tags that the instances `left` have (D-44)."""
-    versions = {row.version for row in left}
+async def without_gone(storage: Storage, key: str, head: StudyHead, gone: Collection[int]) -> StudyHead:
+    """`head`, to be committed by a delete or a replacement, without the values of tags that come from instances which are
+    `gone`, given by their versions: the newest that stays has its say (D-44).
+    """
     known = [row.tags for row in (head.study, *head.series.values()) if row]
-    stale = {tag for values in known for tag, value in values.items() if value.version not in versions}
+    stale = {tag for values in known for tag, value in values.items() if value.version in gone}
     if not stale:
         return head
     tags = await storage.query_tags.read()
     survey = Survey([attribute for attribute in tags.indexed if attribute.id in stale])
-    async for row in storage.instances.rows(key, metadata=True):
-        if row.version in versions:
+    async for row in storage.instances.rows(key, head, metadata=True):
+        if row.version not in gone:
             await _look_at(storage, key, head, row, survey)
-    return _applied(head, survey, stale)
+    return _applied(head, survey, stale, max(survey.newest, *gone))
+
+
+async def instance_attributes(storage: Storage) -> list[ExtendedAttribute]:
+    """The attributes of the level of instances whose lookup rows have to go with their instances.
+
+    From the list as it is now: a process that has not learnt of a tag yet would leave its rows.
+    """
+    tags = await storage.query_tags.read()
+    return [attribute for attribute in tags.indexed if attribute.level is Level.INSTANCE]
 
 
 async def instance_lookups(
-    storage: Storage,
-    key: str,
-    attributes: Iterable[ExtendedAttribute],
-    instances: Collection[tuple[str, str]] = (),
+    storage: Storage, key: str, head: StudyHead, rows: Iterable[InstanceRow], attributes: Sequence[ExtendedAttribute]
 ) -> set[LookupKey]:
-    """The lookup rows of these instances (series and SOP instance), or of all that the study has."""
-    survey = Survey([attribute for attribute in attributes if attribute.level is Level.INSTANCE])
-    if not survey.attributes:
-        return set()
-    head = await storage.instances.head(key)
-    if 0 < len(instances) <= _FEW_INSTANCES:
-        for series, sop_instance in instances:
-            if found := await storage.instances.get(key, series, sop_instance):
-                await _look_at(storage, key, head, found, survey)
-        return survey.lookups
-    async for row in storage.instances.rows(key, metadata=True):
-        if not instances or (row.series, row.sop_instance) in instances:
-            await _look_at(storage, key, head, row, survey)
+    """The lookup rows of instances in the tables of tags. `rows` have their metadata, if there are `attributes`."""
+    survey = Survey(attributes)
+    for row in rows if attributes else ():
+        await _look_at(storage, key, head, row, survey)
     return survey.lookups
 
 
@@ -188,8 +177,8 @@ def merged(known: TagValues, elements: Elements, level: Level, version: int) -> 
 
 
 async def _survey(storage: Storage, key: str, attributes: Sequence[ExtendedAttribute]) -> tuple[StudyHead, Survey]:
-    head, survey = StudyHead(), Survey(attributes)
-    async for row in storage.instances.whole(key, head):
+    head, survey = await storage.instances.head(key), Survey(attributes)
+    async for row in storage.instances.rows(key, head, metadata=True):
         await _look_at(storage, key, head, row, survey)
     return head, survey
 
@@ -199,8 +188,8 @@ async def _look_at(storage: Storage, key: str, head: StudyHead, row: InstanceRow
     await asyncio.sleep(0)  # the metadata of thousands of instances would keep requests waiting
     try:
         text = await latest_metadata(storage, row, head.changes_to(row.version))
-    except BlobNotFound:
-        if (await stored_version(storage, key, row.series, row.sop_instance)) == row.version:
+    except StudyChanged:
+        if (await _stored_version(storage, key, row.series, row.sop_instance)) == row.version:
             raise
         return  # deleted meanwhile (EQT-86)
     lines = dicom_json.lines(text)
@@ -229,14 +218,14 @@ def _add(survey: Survey, key: str, row: InstanceRow, elements: Elements) -> None
 async def _still_there(storage: Storage, key: str, survey: Survey) -> bool:
     """Whether the instances that values come from are still what they were."""
     used = {value.version for tags in (survey.study, *survey.series.values()) for value in tags.values()}
-    versions = await asyncio.gather(*(stored_version(storage, key, *survey.sources[version]) for version in used))
+    versions = await asyncio.gather(*(_stored_version(storage, key, *survey.sources[version]) for version in used))
     return set(versions) == used
 
 
-async def stored_version(storage: Storage, key: str, series: str, sop_instance: str) -> int | None:
+async def _stored_version(storage: Storage, key: str, series: str, sop_instance: str) -> int | None:
     """The version of an instance, None when there is none."""
-    owners = await storage.instances.owners(key, {keys.instance_row(series, sop_instance)})
-    return next((version for _, version in owners.values()), None)
+    _, row = await storage.instances.find(key, series, sop_instance)
+    return row.version if row else None
 
 
 def _change(key: str, head: StudyHead, survey: Survey, tags: TagList) -> tuple[StudyHead, list[Operation]]:
@@ -274,4 +263,4 @@ def _applied(head: StudyHead, survey: Survey, replaced: Collection[int], newest:
     series = {
         name: replace(row, tags=values(row.tags, survey.series.get(name, {}))) for name, row in head.series.items()
     }
-    return StudyHead(study, series, head.change_sets, head.fences, list(head.outbox))
+    return replace(head, study=study, series=series, outbox=list(head.outbox))

@@ -37,7 +37,7 @@ async def preview(storage: Storage, partition: str, study: str, changes: Changes
     head = await storage.instances.head(key)
     current: dict[str, Counter[str | None]] = {tag: Counter() for tag in changes}
     instances = switching = 0
-    async for row in storage.instances.rows(key, metadata=True):
+    async for row in storage.instances.rows(key, head, metadata=True):
         earlier = head.changes_to(row.version)
         lines = dicom_json.lines(await latest_metadata(storage, row, earlier))
         for tag, values in current.items():

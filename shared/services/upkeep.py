@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 
 from shared.errors import trace
-from shared.services import bulk_update, delete, query_tags
+from shared.services import delete, query_tags
+from shared.services.publish import publish_all, publish_stored
 from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.settle import settle
-from shared.services.store import created, feed_writer, published_note
 from shared.services.tag_index import index_changed, index_study
 from shared.settings import Settings
 from shared.storage import intents, keys
-from shared.storage.change_feed import ENTRIES_PER_TRANSACTION
 from shared.storage.instances import TABLE
 from shared.storage.intents import Intent
 from shared.storage.lookups import instance_key
 from shared.storage.operations import ENDED
-from shared.storage.rows import InstanceRow, StudyRow
+from shared.storage.rows import StudyRow
 from shared.storage.storage import Storage
 from shared.storage.wire import Entity, Operation, TransactionFailed
 from shared.telemetry import intents_open
@@ -65,13 +63,14 @@ async def _resolve_store(storage: Storage, intent: Intent) -> None:
     referenced: set[str] = set()
     for key in intent.studies:
         await _fence(storage, key, intent.id)
-        rows = [row async for row in storage.instances.rows(key, metadata=False) if row.request == intent.id]
-        referenced |= {name for row in rows for name in (row.blob, row.metadata_blob) if name}
-        await settle(storage, key, await storage.instances.head(key), {})
-        await storage.lookups.write({instance_key(key, row): "{}" for row in rows})
+        head = await storage.instances.head(key)
+        rows = [row async for row in storage.instances.every_row(key) if row.request == intent.id]
+        referenced |= {blob for row in rows for blob in row.blobs}
+        await settle(storage, key, head, {})
+        await storage.lookups.write({instance_key(key, row): "{}" for row in rows if head.holds(row)})
         tags = await storage.query_tags.read()
         await index_study(storage, key, tags, tags.indexed)
-        await _publish(storage, key, intent.id, rows)
+        await publish_stored(storage, key, rows)
     async for blob in storage.wire.list_blobs(keys.request_prefix(intent.id)):
         if blob not in referenced:
             await storage.wire.delete_blob(blob)
@@ -98,21 +97,6 @@ async def _fence(storage: Storage, key: str, request: str) -> None:
     raise contended()
 
 
-async def _publish(storage: Storage, key: str, request: str, rows: list[InstanceRow]) -> None:
-    """Appends the Create entries that the feed does not have yet."""
-    while True:
-        notes = await storage.change_feed.notes(f"{request}-")
-        known = [(first, last) for study, first, last in map(json.loads, notes.values()) if study == key]
-        missing = [row for row in rows if not any(first <= row.version <= last for first, last in known)]
-        if not missing:
-            return
-        batch = sorted(missing, key=lambda row: row.version)[:ENTRIES_PER_TRANSACTION]
-        number = next(n for n in range(1, len(notes) + 2) if feed_writer(request, n) not in notes)
-        await storage.change_feed.append(
-            feed_writer(request, number), [created(key, row) for row in batch], published_note(key, batch)
-        )
-
-
 async def _resolve_update(storage: Storage, intent: Intent) -> None:
     """An update that runs is finished by its orchestration; what one that was terminated has committed, here."""
     operation_id, _ = intent.payload
@@ -125,7 +109,7 @@ async def _resolve_update(storage: Storage, intent: Intent) -> None:
     if applied:
         await settle(storage, key, head, {})
         await index_changed(storage, key, applied.changes)
-        await bulk_update.publish(storage, key, intent.id, applied)
+        await publish_all(storage, key, head)
     await storage.intents.done(intent)
 
 

@@ -97,6 +97,10 @@ class ChangeFeed:
             self._pump = asyncio.create_task(self._drain())
         await batch.done
 
+    async def knows(self, writer: str) -> bool:
+        """Whether this writer has appended."""
+        return await self._wire.get_entity(TABLE, _PARTITION, _MARKER + writer) is not None
+
     async def announce_tags(self, version: int) -> None:
         """Tells whoever appends from now on that the list of extended query tags has come to this version."""
         while (head := await self._read_head()).tags < version:
@@ -216,7 +220,7 @@ class ChangeFeed:
         missing = []
         self._head = await self._read_head()
         for batch in batches:
-            if await self._wire.get_entity(TABLE, _PARTITION, _MARKER + batch.writer):
+            if await self.knows(batch.writer):
                 batch.end()
             else:
                 missing.append(batch)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import groupby
 from weakref import WeakValueDictionary
 
 from shared.storage import keys
@@ -29,20 +30,14 @@ class Instances:
         return self._locks.setdefault(key, asyncio.Lock())
 
     async def head(self, key: str) -> StudyHead:
-        """The study, series, change set, fence and stale rows: one query."""
-        head = StudyHead()
+        """The study, series, change set, fence and outbox rows: one query."""
         condition = f"PartitionKey eq {literal(key)} and RowKey lt {literal(keys.HEAD_END)}"
-        async for entity in self._wire.entities(TABLE, condition):
-            head.add(entity)
-        return head
+        return StudyHead.of([entity async for entity in self._wire.entities(TABLE, condition)])
 
-    async def whole(self, key: str, head: StudyHead) -> AsyncIterator[InstanceRow]:
-        """Fills the empty `head`, then yields the instances with their metadata: one query per 1,000 rows."""
-        async for entity in self._wire.entities(TABLE, f"PartitionKey eq {literal(key)}"):
-            if keys.row_kind(entity.row_key) == keys.HEAD_END:
-                yield InstanceRow.of(entity)
-            else:
-                head.add(entity)
+    async def get(self, key: str, series: str, sop_instance: str) -> InstanceRow | None:
+        """The row of one instance with its metadata, whether the study holds it still or not."""
+        entity = await self._wire.get_entity(TABLE, key, keys.instance_row(series, sop_instance))
+        return InstanceRow.of(entity) if entity else None
 
     async def members(self, key: str, most: int) -> tuple[StudyHead, list[InstanceRow]]:
         """The head and all instances, with metadata only as many as come in the first `most` rows.
@@ -50,18 +45,16 @@ class Instances:
         One query for a small study; of a larger one every 1,000 instances take one more.
         """
         page = await self._wire.query(TABLE, f"PartitionKey eq {literal(key)}", top=most)
-        head, rows = StudyHead(), []
-        for entity in page.entities:
-            if keys.row_kind(entity.row_key) == keys.HEAD_END:
-                rows.append(InstanceRow.of(entity))
-            else:
-                head.add(entity)
+        is_head = [keys.row_kind(entity.row_key) != keys.HEAD_END for entity in page.entities]
+        rows = [InstanceRow.of(entity) for entity, first in zip(page.entities, is_head, strict=True) if not first]
+        if page.continuation and not rows:
+            head = await self.head(key)
+        else:
+            head = StudyHead.of(entity for entity, first in zip(page.entities, is_head, strict=True) if first)
         if page.continuation:
-            if not rows:
-                head = await self.head(key)
             after = rows[-1].row_key if rows else ""
-            rows += [row async for row in self.rows(key, metadata=False, after=after)]
-        return head, rows
+            rows += [row async for row in self.every_row(key, after=after)]
+        return head, [row for row in rows if head.holds(row)]
 
     async def find(self, key: str, series: str, sop_instance: str) -> tuple[StudyHead, InstanceRow | None]:
         """One instance with its metadata, and the head of its study.
@@ -69,26 +62,29 @@ class Instances:
         Two reads side by side: a filter that joins two row ranges with `or` would scan the whole study.
         """
         head, row = await asyncio.gather(self.head(key), self.get(key, series, sop_instance))
-        return head, row
-
-    async def get(self, key: str, series: str, sop_instance: str) -> InstanceRow | None:
-        """One instance with its metadata: a point read."""
-        entity = await self._wire.get_entity(TABLE, key, keys.instance_row(series, sop_instance))
-        return InstanceRow.of(entity) if entity else None
+        return head, row if row and head.holds(row) else None
 
     async def rows(
-        self, key: str, series: str | None = None, *, metadata: bool, after: str = ""
+        self, key: str, head: StudyHead, series: str | None = None, *, metadata: bool, after: str = ""
     ) -> AsyncIterator[InstanceRow]:
-        """The instances of a study or series in the order of their keys: one query per 1,000.
+        """The instances of a study or series that its `head` holds, in the order of their keys: one query per 1,000.
 
         `metadata` says whether metadata and frames are read too; `after` is a RowKey to continue behind.
         """
+        async for row in self.every_row(key, series, metadata=metadata, after=after):
+            if head.holds(row):
+                yield row
+
+    async def every_row(
+        self, key: str, series: str | None = None, *, metadata: bool = False, after: str = ""
+    ) -> AsyncIterator[InstanceRow]:
+        """As `rows`, with the instances that have been deleted and whose rows are not removed yet."""
         condition = _condition(key, series, after)
         async for entity in self._wire.entities(TABLE, condition, select=_properties(metadata=metadata)):
             yield InstanceRow.of(entity)
 
     async def first_rows(self, key: str, series: str | None = None, *, metadata: bool) -> list[InstanceRow]:
-        """The first instances of `rows`, as many as one query gives."""
+        """The first instances of `every_row`, as many as one query gives."""
         page = await self._wire.query(TABLE, _condition(key, series), select=_properties(metadata=metadata))
         return [InstanceRow.of(entity) for entity in page.entities]
 
@@ -103,19 +99,23 @@ class Instances:
             last = entity.partition_key
             yield last
 
-    async def owners(self, key: str, row_keys: Collection[str]) -> dict[str, tuple[str, int]]:
-        """Which of the rows exist: RowKey -> (request id that stored it, version)."""
-        condition = (
-            f"PartitionKey eq {literal(key)} and RowKey ge {literal(min(row_keys))} "
-            f"and RowKey le {literal(max(row_keys))}"
-        )
-        found: dict[str, tuple[str, int]] = {}
-        async for entity in self._wire.entities(
-            TABLE, condition, select=("PartitionKey", "RowKey", "request", "version")
-        ):
-            if entity.row_key in row_keys:
-                row = entity.properties
-                found[entity.row_key] = (str(row["request"]), int(row["version"]))
+    async def present(self, key: str, row_keys: Iterable[str]) -> dict[str, InstanceRow]:
+        """Which of these rows there are, by RowKey and without metadata; the study may hold their instances or not.
+
+        One query per 1,000 rows that lie between the first and the last in each series.
+        """
+        wanted = sorted(row_keys)
+        found: dict[str, InstanceRow] = {}
+        for _, group in groupby(wanted, lambda row_key: keys.parse_instance_row(row_key)[0]):
+            members = list(group)
+            condition = (
+                f"PartitionKey eq {literal(key)} and RowKey ge {literal(members[0])} "
+                f"and RowKey le {literal(members[-1])}"
+            )
+            among = set(members)
+            async for entity in self._wire.entities(TABLE, condition, select=INSTANCE_PROPERTIES_WITHOUT_METADATA):
+                if entity.row_key in among:
+                    found[entity.row_key] = InstanceRow.of(entity)
         return found
 
     async def commit(self, operations: Sequence[Operation]) -> list[str]:

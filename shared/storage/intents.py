@@ -53,6 +53,12 @@ class Intents:
         """Records the intent, or that its request is still alive."""
         [intent.etag] = await self._wire.transact(TABLE, [Operation("upsert", _entity(intent))])
 
+    async def hand_over(self, intent: Intent) -> None:
+        """Leaves the rest of the work to upkeep, which takes it up when it next comes by."""
+        entity = _entity(intent)
+        entity.properties["touched"] = 0
+        await self._wire.transact(TABLE, [Operation("upsert", entity)])
+
     async def claim(self, intent: Intent) -> bool:
         """Marks an old intent as being worked on. False: it has changed since it was read."""
         try:
@@ -72,6 +78,11 @@ class Intents:
     async def open(self) -> list[Intent]:
         """All work in flight, here and on other hosts: the table holds nothing else, so it is short."""
         return [_intent(entity) async for entity in self._wire.entities(TABLE, "")]
+
+    async def of_study(self, key: str) -> dict[str, str]:
+        """The work in flight that touches a study: request id -> kind."""
+        entities = self._wire.entities(TABLE, "", select=("kind", *_STUDIES))
+        return {item.row_key: text(item.properties, "kind") async for item in entities if key in _unpacked(item, "s")}
 
     async def studies(self) -> set[str]:
         """The studies that work in flight touches: what lookup tables say of them may be about to change."""

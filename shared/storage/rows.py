@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass, field
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -41,7 +41,10 @@ _ROW_BYTES = 700 * 1024
 
 @dataclass(frozen=True, slots=True)
 class StudyRow:
-    """`instances == 0` is a placeholder that keeps an ETag for writers to collide on; readers see no study."""
+    """`instances == 0` is a placeholder that keeps an ETag for writers to collide on; readers see no study.
+
+    Instances with a version of at most `floor` are deleted, whether their rows are still there or not (DEL-15).
+    """
 
     created: int
     version: int
@@ -51,6 +54,7 @@ class StudyRow:
     summary: Summary
     newest: tuple[str, str]
     etag: str = ""
+    floor: int = 0
     tags: TagValues = field(default_factory=dict)
 
     def entity(self, partition_key: str) -> Entity:
@@ -65,6 +69,7 @@ class StudyRow:
                 "series": self.series,
                 "summary": _dump(self.summary),
                 "newest": keys.SEPARATOR.join(self.newest),
+                "floor": self.floor,
                 **_pack_tags(self.tags),
             },
             self.etag,
@@ -83,12 +88,15 @@ class StudyRow:
             summary=json.loads(text(row, "summary")),
             newest=(series, sop_instance),
             etag=entity.etag,
+            floor=number(row, "floor"),
             tags=_unpack_tags(row),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesRow:
+    """`version` is that of the newest instance, `floor` as in the study's row: at or below one, the series is deleted."""
+
     series: str
     created: int
     version: int
@@ -97,6 +105,7 @@ class SeriesRow:
     summary: Summary
     newest: str
     etag: str = ""
+    floor: int = 0
     tags: TagValues = field(default_factory=dict)
 
     def entity(self, partition_key: str) -> Entity:
@@ -110,6 +119,7 @@ class SeriesRow:
                 "number": self.number,
                 "summary": _dump(self.summary),
                 "newest": self.newest,
+                "floor": self.floor,
                 **_pack_tags(self.tags),
             },
             self.etag,
@@ -127,6 +137,7 @@ class SeriesRow:
             summary=json.loads(text(row, "summary")),
             newest=text(row, "newest"),
             etag=entity.etag,
+            floor=number(row, "floor"),
             tags=_unpack_tags(row),
         )
 
@@ -169,6 +180,8 @@ class InstanceRow:
     `bulk_data` says where the values are that metadata leaves out (shared/dicom/bulk_data.py). `metadata_blob` names the
     blob that holds the metadata, and `bulk_data` behind it, when they are too long for the row, or when the index of the
     frames is: then the blob has that behind them, in pages (shared/dicom/frame_pages.py), and `frames` just finds these.
+    `request` and `batch` name the commit that stored the instance, and `replaces` says whether it took the place of another
+    (D-19).
     """
 
     series: str
@@ -185,6 +198,14 @@ class InstanceRow:
     bulk_data: bytes = b""
     metadata_blob: str = ""
     has_pixels: bool = False
+    batch: int = 0
+    replaces: bool = False
+    etag: str = ""
+
+    @property
+    def blobs(self) -> list[str]:
+        """The blobs that belong to this version of the instance alone."""
+        return [name for name in (self.blob, self.metadata_blob) if name]
 
     @property
     def row_key(self) -> str:
@@ -204,12 +225,14 @@ class InstanceRow:
             "textBeyondHead": self.layout.text_beyond_head,
             "updatableBeyondHead": self.layout.updatable_beyond_head,
             "metadataBlob": self.metadata_blob,
+            "batch": self.batch,
+            "replaces": self.replaces,
             "hasPixels": self.has_pixels,
         }
         properties |= pack("f", self.frames)
         if not self.metadata_blob:
             properties |= pack("m", self.packed_metadata) | pack("b", self.bulk_data)
-        return Entity(partition_key, self.row_key, properties)
+        return Entity(partition_key, self.row_key, properties, self.etag)
 
     @classmethod
     def of(cls, entity: Entity) -> InstanceRow:
@@ -237,6 +260,9 @@ class InstanceRow:
             packed_metadata=unpack("m", row),
             metadata_blob=text(row, "metadataBlob"),
             has_pixels=bool(row.get("hasPixels", False)),
+            batch=number(row, "batch"),
+            replaces=bool(row.get("replaces", False)),
+            etag=entity.etag,
         )
 
     @property
@@ -266,6 +292,8 @@ INSTANCE_PROPERTIES_WITHOUT_METADATA = (
     "updatableBeyondHead",
     "metadataBlob",
     "hasPixels",
+    "batch",
+    "replaces",
 )
 
 
@@ -274,70 +302,94 @@ class Outbox:
     """What is left to do after a commit, written by the commit itself; whoever finds it does it and removes it.
 
     `lookups` are lookup rows that hold no longer, as (table, PartitionKey, RowKey); `changes` are to be appended to the
-    change feed by `writer`.
+    change feed by `writer`; `blobs` are the files of instances that are deleted or replaced.
     """
 
     name: str
     lookups: Sequence[tuple[str, str, str]] = ()
     writer: str = ""
     changes: Sequence[Change] = ()
+    blobs: Sequence[str] = ()
 
     def entity(self, partition_key: str) -> Entity:
         by_row = sorted(self.lookups, key=itemgetter(2))  # a study may have thousands: so they compress well
-        content = [by_row, self.writer, [astuple(change) for change in self.changes]]
+        content = [by_row, self.writer, [astuple(change) for change in self.changes], list(self.blobs)]
         packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 6)
         return Entity(partition_key, keys.outbox_row(self.name), pack("k", packed), "*")
 
     @classmethod
     def of(cls, entity: Entity) -> Outbox:
-        lookups, writer, changes = json.loads(zlib.decompress(unpack("k", entity.properties)))
+        lookups, writer, changes, blobs = json.loads(zlib.decompress(unpack("k", entity.properties)))
         return cls(
             entity.row_key.removeprefix(keys.outbox_row("")),
             [(table, partition, row) for table, partition, row in lookups],
             writer,
             [Change(*change) for change in changes],
+            blobs,
         )
 
 
 @dataclass(slots=True)
 class StudyHead:
-    """What a study's partition holds in front of its instances."""
+    """What a study's partition holds in front of its instances.
+
+    An instance is there if its version is above the floors of its study and its series (DEL-15).
+    `series` are those that are there, `removed` those that are deleted and have rows that are not removed yet.
+    """
 
     study: StudyRow | None = None
     series: dict[str, SeriesRow] = field(default_factory=dict)
+    removed: dict[str, SeriesRow] = field(default_factory=dict)
     change_sets: list[ChangeSetRow] = field(default_factory=list)
     fences: set[str] = field(default_factory=set)
     outbox: list[Outbox] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, entities: Iterable[Entity]) -> StudyHead:
+        head = cls()
+        series: list[SeriesRow] = []
+        for entity in entities:
+            match keys.row_kind(entity.row_key):
+                case "S":
+                    head.study = StudyRow.of(entity)
+                case "E":
+                    series.append(SeriesRow.of(entity))
+                case "C":
+                    head.change_sets.append(ChangeSetRow.of(entity))
+                case "F":
+                    head.fences.add(keys.fenced_request(entity.row_key))
+                case "X":
+                    head.outbox.append(Outbox.of(entity))
+        floor = head.study.floor if head.study else 0
+        for row in series:
+            (head.series if row.version > max(floor, row.floor) else head.removed)[row.series] = row
+        return head
 
     @property
     def exists(self) -> bool:
         return self.study is not None and self.study.instances > 0
 
-    def add(self, entity: Entity) -> None:
-        match keys.row_kind(entity.row_key):
-            case "S":
-                self.study = StudyRow.of(entity)
-            case "E":
-                row = SeriesRow.of(entity)
-                self.series[row.series] = row
-            case "C":
-                self.change_sets.append(ChangeSetRow.of(entity))
-            case "F":
-                self.fences.add(keys.fenced_request(entity.row_key))
-            case "X":
-                self.outbox.append(Outbox.of(entity))
+    def holds(self, row: InstanceRow) -> bool:
+        """Whether an instance is there: not one that has been deleted and whose row is not removed yet (DEL-15)."""
+        series = self.series.get(row.series) or self.removed.get(row.series)
+        floors = (self.study.floor if self.study else 0, series.floor if series else 0)
+        return row.version > max(floors)
 
     def changes_to(self, version: int) -> Changes:
         """What the latest version of the instance that was stored as `version` has changed."""
         changes: Changes = {}
-        for change_set in sorted(self.change_sets, key=lambda row: row.version):
-            if change_set.cover >= version:
-                changes = merge(changes, change_set.changes)
+        for change_set in sorted(self._covering(version), key=lambda row: row.version):
+            changes = merge(changes, change_set.changes)
         return changes
 
     def current_version(self, version: int) -> int:
         """The version of the latest state of the instance that was stored as `version`."""
-        return max([version, *(row.version for row in self.change_sets if row.cover >= version)])
+        return max([version, *(row.version for row in self._covering(version))])
+
+    def _covering(self, version: int) -> list[ChangeSetRow]:
+        """The change sets of an instance; if its study has been deleted and stored again, only those from the time of each."""
+        floor = self.study.floor if self.study else 0
+        return [row for row in self.change_sets if row.cover >= version and (row.cover > floor) == (version > floor)]
 
 
 def _pack_tags(tags: TagValues) -> dict[str, Value]:

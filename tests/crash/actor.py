@@ -29,12 +29,23 @@ async def main() -> None:
     storage = await Storage.open(StorageAccount.from_environment(os.environ))
     print("ready", flush=True)
     action, *arguments = json.loads(await asyncio.to_thread(sys.stdin.readline))
-    await {"store": do_store, "delete": do_delete, "update": do_update, "index": do_index}[action](storage, *arguments)
+    actions = {
+        "store": do_store,
+        "replace": do_replace,
+        "delete": do_delete,
+        "update": do_update,
+        "index": do_index,
+    }
+    await actions[action](storage, *arguments)
     print("done", flush=True)
     await storage.close()
 
 
-async def do_store(storage: Storage, paths: list[str]) -> None:
+async def do_replace(storage: Storage, paths: list[str]) -> None:
+    await do_store(storage, paths, replacing=True)
+
+
+async def do_store(storage: Storage, paths: list[str], *, replacing: bool = False) -> None:
     async def files() -> AsyncIterator[AsyncIterator[bytes]]:
         for path in paths:
             yield content(path)
@@ -42,12 +53,12 @@ async def do_store(storage: Storage, paths: list[str]) -> None:
     async def content(path: str) -> AsyncIterator[bytes]:
         yield await asyncio.to_thread(Path(path).read_bytes)
 
-    result = await store(storage, Settings(), files(), DEFAULT, None)
+    result = await store(storage, Settings(), files(), DEFAULT, None, replacing=replacing)
     assert len(result.stored) == len(paths)
 
 
-async def do_delete(storage: Storage, study: str) -> None:
-    await delete.delete(storage, DEFAULT, study)
+async def do_delete(storage: Storage, study: str, *below: str) -> None:
+    await delete.delete(storage, DEFAULT, study, *below)
 
 
 async def do_update(storage: Storage, operation: str, study: str, changes: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import uuid
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,11 @@ import pytest
 from pydicom.uid import generate_uid
 
 from shared.dicom.searchable import Level
-from shared.errors import NotFound
-from shared.services import bulk_update, fsck, retrieve, upkeep
+from shared.services import bulk_update, delete, fsck, upkeep
 from shared.services.bulk_update import StudyUpdate
-from shared.services.query import Query, parse
-from shared.services.search import search
-from shared.services.stored_file import read_file
 from shared.services.tag_index import index_study
 from shared.storage import keys
 from shared.storage.account import StorageAccount
-from shared.storage.change_feed import Entry
 from shared.storage.lookups import table_of
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
@@ -34,11 +30,20 @@ from shared.storage.wire import StorageError
 from tests import builders
 from tests.support.dicomweb import Uids
 from tests.support.host import ROOT
-from tests.support.query_tags import register, remove_tags
-from tests.support.services import store_files
+from tests.support.query_tags import add_tags, register, remove_tags
+from tests.support.services import blobs, check_history, content, feed, found, is_gone, store_files
 from tests.support.storage_proxy import Cut, Exchange, StorageProxy
 
+DESCRIPTION = {"00081030": {"vr": "LO", "Value": ["changed"]}}
 CHANGES = {"00100020": {"vr": "LO", "Value": ["changed"]}, "00081030": {"vr": "LO"}}
+
+
+@pytest.fixture
+async def indexed(storage: Storage) -> AsyncIterator[None]:
+    """Extended query tags, the index of which `assert_sound` holds against what is stored."""
+    await add_tags(storage, ("PatientAge", "study"), ("SliceThickness", "instance"))
+    yield
+    await remove_tags(storage)
 
 
 async def run(proxy: StorageProxy, number: int, *action: Any) -> bool:
@@ -76,33 +81,13 @@ async def resolve(storage: Storage, study: str) -> None:
     assert not [i for i in await storage.intents.open() if keys.study_partition(DEFAULT, study) in i.studies]
 
 
-async def feed(storage: Storage, study: str) -> list[Entry]:
-    first, past = await storage.change_feed.bounds(None, None)
-    return [entry for entry in await storage.change_feed.read(first, past) if entry.change.study == study]
-
-
-async def found(storage: Storage, level: Level, **filters: str) -> int:
-    return len(await search(storage, DEFAULT, parse(Query(level), list(filters.items())), ""))
-
-
-async def blobs(storage: Storage) -> set[str]:
-    return {name async for name in storage.wire.list_blobs("")}
-
-
 async def stored(storage: Storage, study: str) -> set[str]:
-    """The instances of a study, each of which has a file that can be read."""
-    try:
-        resource = await retrieve.find(storage, DEFAULT, study)
-        rows = [row async for row in retrieve.rows(storage, resource, metadata=True)]
-    except NotFound:
-        return set()
-    for row in rows:
-        assert b"".join([chunk async for chunk in read_file(storage, row, resource.changes(row))])
-    head = await storage.instances.head(keys.study_partition(DEFAULT, study))
-    assert head.study is not None
-    assert head.study.instances == len(rows) == sum(row.instances for row in head.series.values())
-    assert not head.outbox
-    return {row.sop_instance for row in rows}
+    """The instances of a study, each of which has a file that can be read; nothing is left to do, and all is told of."""
+    files = await content(storage, study)
+    assert all(files.values())
+    assert not (await storage.instances.head(keys.study_partition(DEFAULT, study))).outbox
+    check_history(await feed(storage, study), files)
+    return set(files)
 
 
 async def assert_sound(storage: Storage) -> None:
@@ -135,7 +120,7 @@ async def test_store(storage: Storage, proxy: StorageProxy, tmp_path: Path) -> N
         assert added <= expected
         assert not ended or added == expected
         assert len(await blobs(storage)) == len(before) + len(added), f"request {number}"
-        created = [entry.change.sop_instance for each in (study, fresh) for entry in await feed(storage, each)]
+        created = [change.sop_instance for each in (study, fresh) for change in await feed(storage, each)]
         assert sorted(created) == sorted(instances), f"request {number}"
         for uid in expected:
             assert await found(storage, Level.INSTANCE, SOPInstanceUID=uid) == (uid in added), f"request {number}"
@@ -147,24 +132,134 @@ async def test_store(storage: Storage, proxy: StorageProxy, tmp_path: Path) -> N
     await assert_sound(storage)
 
 
-async def test_delete(storage: Storage, proxy: StorageProxy) -> None:
-    """Once the intent is there the study goes, with its files and with one Delete entry for each instance."""
+@pytest.mark.usefixtures("indexed")
+async def test_replacement(storage: Storage, proxy: StorageProxy, tmp_path: Path) -> None:
+    """D-19, DEL-10: of an instance that exists and a new one both are stored, or neither; the old file stays until then."""
     number, ended = 0, False
     while not ended:
         number += 1
+        old, new = (uuid.uuid4().hex for _ in range(2))
+        first = builders.instance(PatientID=old, PatientAge="030Y", SliceThickness="1")
+        uids = Uids.of(first)
+        await store_files(storage, [first])
+        files = {
+            uids.instance: builders.instance(uids.study, uids.series, uids.instance, PatientID=new, SliceThickness="2"),
+            (added := generate_uid()): builders.instance(uids.study, uids.series, added, PatientID=new),
+        }
+        paths = [tmp_path / f"{number}-{n}.dcm" for n in range(2)]
+        for path, file in zip(paths, files.values(), strict=True):
+            path.write_bytes(file)
+        before = await blobs(storage)
+        ended = await run(proxy, number, "replace", [str(path) for path in paths])
+        await resolve(storage, uids.study)
+        instances = await stored(storage, uids.study)
+        replaced = added in instances
+        assert replaced or not ended
+        assert await content(storage, uids.study) == (files if replaced else {uids.instance: first}), (
+            f"request {number}"
+        )
+        assert len(await blobs(storage)) == len(before) + replaced, f"request {number}"
+        for uid in files:
+            assert await found(storage, Level.INSTANCE, SOPInstanceUID=uid) == (uid in instances), f"request {number}"
+        assert await found(storage, Level.STUDY, PatientID=old) == (not replaced), f"request {number}"
+        assert await found(storage, Level.STUDY, PatientID=new) == replaced, f"request {number}"
+    assert number > 12
+    await assert_sound(storage)
+
+
+@pytest.mark.usefixtures("indexed")
+@pytest.mark.parametrize(("instances", "step"), [(2, 1), (110, 31)])
+async def test_delete(storage: Storage, proxy: StorageProxy, instances: int, step: int) -> None:
+    """DEL-10, DEL-11, DEL-15: at whatever request it dies, all is there or nothing; then it goes for good, with its files,
+    change sets and index rows, and one Delete entry for each instance.
+    """
+    number, ended = 1 - step, False
+    while not ended:
+        number += step
         before = await blobs(storage)
         study, patient = generate_uid(), uuid.uuid4().hex
-        await store_files(storage, [builders.instance(study, PatientID=patient) for _ in range(2)])
+        series = [generate_uid() for _ in range(3)]
+        values = {"PatientID": patient, "PatientAge": "030Y", "SliceThickness": "1"}
+        files = [builders.instance(study, series[n % 3], rows=0, **values) for n in range(instances)]
+        await store_files(storage, files)
+        await bulk_update.update_study(storage, StudyUpdate(uuid.uuid4().hex, 0, DEFAULT, study, DESCRIPTION))
         ended = await run(proxy, number, "delete", study)
+        seen = len(await content(storage, study))
+        assert seen in (0, instances), f"request {number}"
         await resolve(storage, study)
         left = await stored(storage, study)
-        assert len(left) in (0, 2)
+        assert len(left) == seen
         assert not ended or not left
         assert len(await blobs(storage)) == len(before) + len(left), f"request {number}"
-        actions = [entry.change.action for entry in await feed(storage, study)]
-        assert actions == ["Create"] * 2 + ["Delete"] * (2 - len(left)), f"request {number}"
+        actions = [change.action for change in await feed(storage, study)]
+        told = ["Create"] * instances + ["Update"] * instances + ["Delete"] * (instances - len(left))
+        assert actions == told, f"request {number}"
         assert await found(storage, Level.STUDY, PatientID=patient) == bool(left), f"request {number}"
+        assert await is_gone(storage, study) == (not left), f"request {number}"
     assert number > 10
+    await assert_sound(storage)
+
+
+@pytest.mark.usefixtures("indexed")
+async def test_delete_of_an_instance(storage: Storage, proxy: StorageProxy) -> None:
+    """DEL-9, DEL-10, D-44: what its study says changes with it."""
+    number, ended = 0, False
+    while not ended:
+        number += 1
+        study, series, sop = (generate_uid() for _ in range(3))
+        stays, goes = (uuid.uuid4().hex for _ in range(2))
+        await store_files(storage, [builders.instance(study, series, PatientID=stays) for _ in range(2)])
+        values = {"PatientID": goes, "PatientAge": "030Y", "SliceThickness": "1"}
+        await store_files(storage, [builders.instance(study, series, sop, **values)])
+        before = await blobs(storage)
+        ended = await run(proxy, number, "delete", study, series, sop)
+        await resolve(storage, study)
+        left = await stored(storage, study)
+        assert len(left) == (3 if sop in left else 2)
+        assert not ended or sop not in left
+        assert len(await blobs(storage)) == len(before) + len(left) - 3, f"request {number}"
+        assert await found(storage, Level.STUDY, PatientID=goes) == (sop in left), f"request {number}"
+        assert await found(storage, Level.STUDY, PatientID=stays) == (sop not in left), f"request {number}"
+    assert number > 10
+    await assert_sound(storage)
+
+
+@pytest.mark.parametrize("action", ["store", "replace", "delete", "delete instance"])
+async def test_answer_that_gets_lost(storage: Storage, proxy: StorageProxy, action: str) -> None:
+    """STOW-133: the request, sent again, meets its own traces: nothing is done twice, nothing taken for another's work."""
+    account = StorageAccount.from_environment({"AzureWebJobsStorage": proxy.connection_string})
+    behind = await Storage.open(account)
+    number = 0
+    while True:
+        number += 1
+        first = builders.instance()
+        uids = Uids.of(first)
+        files = {uids.instance: first}
+        files |= {(sop := generate_uid()): builders.instance(uids.study, uids.series, sop) for _ in range(2)}
+        before = await blobs(storage)
+        await store_files(storage, list(files.values())[: 2 if action == "store" else 3])
+        proxy.reset()
+        proxy.lose_answer(number)
+        match action:
+            case "store":
+                assert len((await store_files(behind, files.values())).stored) == 1
+            case "replace":
+                files[uids.instance] = builders.instance(uids.study, uids.series, uids.instance, rows=8)
+                assert len((await store_files(behind, files.values(), replacing=True)).stored) == 3
+            case "delete":
+                await delete.delete(behind, DEFAULT, uids.study)
+                files = {}
+            case _:
+                await delete.delete(behind, DEFAULT, uids.study, uids.series, uids.instance)
+                del files[uids.instance]
+        assert await content(storage, uids.study) == files, f"request {number}"
+        assert await stored(storage, uids.study) == set(files), f"request {number}"
+        assert len(await blobs(storage)) == len(before) + len(files), f"request {number}"
+        assert not await storage.intents.of_study(keys.study_partition(DEFAULT, uids.study)), f"request {number}"
+        assert files or await is_gone(storage, uids.study), f"request {number}"
+        if number > len(proxy.log):
+            break
+    await behind.close()
     await assert_sound(storage)
 
 
@@ -184,7 +279,7 @@ async def test_bulk_update(storage: Storage, proxy: StorageProxy) -> None:
         await resolve(storage, study)
         assert len(await stored(storage, study)) == 3
         assert await blobs(storage) == before
-        actions = [entry.change.action for entry in await feed(storage, study)]
+        actions = [change.action for change in await feed(storage, study)]
         assert actions == ["Create"] * 3 + ["Update"] * 3, f"request {number}"
         assert await found(storage, Level.STUDY, PatientID=patient) == 0, f"request {number}"
         assert await found(storage, Level.STUDY, PatientID=changed) == 1, f"request {number}"

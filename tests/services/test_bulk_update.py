@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from pydicom.uid import generate_uid
 
-from shared.services import bulk_update, delete, operations
+from shared.services import bulk_update, delete, operations, upkeep
 from shared.services.bulk_update import LOCK, StudyUpdate
 from shared.services.operations import OperationActive
 from shared.services.study_check import check_study
 from shared.storage import keys
+from shared.storage.change_feed import CREATE
+from shared.storage.intents import UPDATE as UPDATE_INTENT
+from shared.storage.intents import Intent
 from shared.storage.operations import CANCELED, FAILED, SUCCEEDED, UPDATE
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from shared.storage.wire import StorageError
 from tests import builders
-from tests.support.services import store_files
+from tests.support.services import feed, store_files
 from tests.support.storage_proxy import StorageProxy
 
 CHANGES = {"00100020": {"vr": "LO", "Value": ["changed"]}, "00081030": {"vr": "LO"}}
@@ -70,7 +74,7 @@ async def test_stores_and_deletes_during_an_update(storage: Storage, other_host:
         *(remove(sop) for sop in gone),
     )
     head = await storage.instances.head(key)
-    rows = [row async for row in storage.instances.rows(key, metadata=False)]
+    rows = [row async for row in storage.instances.every_row(key)]
     assert len(rows) == 16
     assert not {row.sop_instance for row in rows} & set(gone)
     [cover] = [row.cover for row in head.change_sets]
@@ -86,17 +90,32 @@ async def test_clocks_that_differ(storage: Storage, other_host: Storage, monkeyp
     await store_files(storage, [builders.instance(study, rows=0)])
     await bulk_update.update_study(storage, StudyUpdate(uuid.uuid4().hex, 0, DEFAULT, study, CHANGES))
     with monkeypatch.context() as patched:
-        patched.setattr("shared.services.commit.time.time_ns", lambda: 10**18)
+        patched.setattr("shared.services.head_changes.time.time_ns", lambda: 10**18)
         await store_files(other_host, [builders.instance(study, rows=0)])
         head = await storage.instances.head(key)
-        changed = [bool(head.changes_to(r.version)) async for r in storage.instances.rows(key, metadata=False)]
+        changed = [bool(head.changes_to(r.version)) async for r in storage.instances.every_row(key)]
         assert sorted(changed) == [False, True]
         again = StudyUpdate(uuid.uuid4().hex, 0, DEFAULT, study, {"00100020": {"vr": "LO", "Value": ["again"]}})
         assert await bulk_update.update_study(other_host, again) == 2
     head = await storage.instances.head(key)
-    rows = [row async for row in storage.instances.rows(key, metadata=False)]
+    rows = [row async for row in storage.instances.every_row(key)]
     assert {head.changes_to(row.version)["00100020"]["Value"][0] for row in rows} == {"again"}
     assert len({head.current_version(row.version) for row in rows}) == 1
+
+
+async def test_update_that_died_is_told_of(storage: Storage) -> None:
+    """CF-42, D-70: also when the next update, which is merged with it, comes before upkeep does."""
+    study = generate_uid()
+    await store_files(storage, [builders.instance(study, rows=0) for _ in range(2)])
+    died = StudyUpdate(uuid.uuid4().hex, 0, DEFAULT, study, CHANGES)
+    intent = Intent(died.writer, UPDATE_INTENT, {died.key}, [died.operation, died.index])
+    await storage.intents.write(intent)
+    assert await bulk_update._apply(storage, died)
+    assert await bulk_update.update_study(storage, replace(died, operation=uuid.uuid4().hex)) == 2
+    await upkeep.resolve(storage, intent)
+    changes = await feed(storage, study)
+    assert [change.action for change in changes] == [CREATE] * 2 + ["Update"] * 4
+    assert len({change.version for change in changes}) == 4
 
 
 # The lock

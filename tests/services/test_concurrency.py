@@ -25,7 +25,8 @@ from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from shared.storage.wire import BlobNotFound
 from tests import builders
-from tests.support.services import chunks, store_files
+from tests.support.dicomweb import Uids
+from tests.support.services import chunks, feed, store_files
 
 
 def change(study: str, number: int) -> Change:
@@ -95,7 +96,7 @@ async def test_request_that_upkeep_has_undone_cannot_commit(storage: Storage) ->
     key = keys.study_partition(DEFAULT, received.study)
     await upkeep.resolve(storage, Intent(request, STORE, {key}))
     with pytest.raises(Unavailable):
-        await commit(storage, key, request, [received])
+        await commit(storage, key, request, 1, [received], replacing=False)
     assert received.row is not None
     with pytest.raises(BlobNotFound):
         [chunk async for chunk in storage.wire.read_blob(received.row.blob)]
@@ -111,7 +112,7 @@ async def test_request_that_died_after_its_commit_is_finished(storage: Storage) 
     key = keys.study_partition(DEFAULT, received.study)
     intent = Intent(request, STORE, {key})
     await storage.intents.write(intent)
-    await commit(storage, key, request, [received])
+    await commit(storage, key, request, 1, [received], replacing=False)
     await asyncio.gather(upkeep.resolve(storage, intent), upkeep.resolve(storage, intent))
     await upkeep.resolve(storage, intent)
     assert len(await search(storage, DEFAULT, parse(Query(Level.STUDY), [("PatientID", patient)]), "")) == 1
@@ -123,6 +124,18 @@ async def test_request_that_died_after_its_commit_is_finished(storage: Storage) 
     assert request not in [item.id for item in await storage.intents.open()]
 
 
+async def test_studies_of_a_request_do_not_wait_for_each_other(storage: Storage) -> None:
+    """CF-40: the feed tells of each, although one is held up by another writer."""
+    files = [builders.instance() for _ in range(3)]
+    studies = [Uids.of(file).study for file in files]
+    locks = [storage.instances.lock(keys.study_partition(DEFAULT, study)) for study in studies]
+    async with locks[0]:
+        storing = asyncio.create_task(store_files(storage, files))
+        await asyncio.wait([storing], timeout=0.5)
+    await storing
+    assert [len(await feed(storage, study)) for study in studies] == [1, 1, 1]
+
+
 async def test_search_reads_studies_in_flight_from_their_own_rows(storage: Storage) -> None:
     """Lookup rows that a crash left behind never show a wrong result."""
     old, new, study = uuid.uuid4().hex, uuid.uuid4().hex, generate_uid()
@@ -130,7 +143,8 @@ async def test_search_reads_studies_in_flight_from_their_own_rows(storage: Stora
     request = new_request_id()
     key = keys.study_partition(DEFAULT, study)
     await storage.intents.write(Intent(request, STORE, {key}))
-    await commit(storage, key, request, [await received_by(storage, request, builders.instance(study, PatientID=new))])
+    received = await received_by(storage, request, builders.instance(study, PatientID=new))
+    await commit(storage, key, request, 1, [received], replacing=False)
 
     async def assert_gone() -> None:
         for level, value in itertools.product(Level, (old, f"{old[:-3]}*", f"*{old[3:]}*")):

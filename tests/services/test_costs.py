@@ -66,6 +66,38 @@ async def test_store_into_an_existing_series(storage: Storage) -> None:
     assert spent.transactions == 7
 
 
+async def test_replacement(storage: Storage) -> None:
+    """D-19: besides those of a store, a look at the row, at the work in flight, which may have to be told of first, and at the
+    list of extended query tags; the old UID's lookup row and the old file; the outbox, and the head again after it. Of the
+    same bytes, both files are read.
+    """
+    study, series, sop = generate_uid(), generate_uid(), generate_uid()
+    files = [builders.instance(study, series, sop, rows=rows) for rows in (4, 8)]
+    await store_files(storage, files[:1])
+    with counted(storage) as spent:
+        await store_files(storage, files[1:], replacing=True)
+    assert spent.transactions == 14
+    with counted(storage) as spent:
+        await store_files(storage, files[1:], replacing=True)
+    assert spent.transactions == 8
+
+
+async def test_deletes_in_a_study_of_1000_instances(storage: Storage) -> None:
+    """DEL-1: one instance costs the same in a study of any size. All of them: a lookup row and a file each, and little else."""
+    study, series = generate_uid(), generate_uid()
+    sops = [generate_uid() for _ in range(1000)]
+    await store_files(storage, [builders.instance(study, series, sop, rows=0) for sop in sops])
+    with counted(storage) as spent:
+        await delete.delete(storage, DEFAULT, study, series, sops[0])
+    assert spent.transactions == 14
+    with counted(storage) as spent:
+        await delete.delete(storage, DEFAULT, study, series, sops[-1])
+    assert spent.transactions == 15
+    with counted(storage) as spent:
+        await delete.delete(storage, DEFAULT, study)
+    assert spent.transactions < 2 * 998 + 70
+
+
 async def test_hundred_requests_into_a_new_study(storage: Storage) -> None:
     """They wait for each other instead of trying again and again: hardly more for each than for one alone."""
     study, series = generate_uid(), generate_uid()
@@ -83,7 +115,7 @@ async def test_versions_grow(storage: Storage) -> None:
     versions = []
     for file in [builders.instance(study, rows=0) for _ in range(3)] * 2:
         await store_files(storage, [file])
-        [row] = [row async for row in storage.instances.rows(key, metadata=False)]
+        [row] = [row async for row in storage.instances.every_row(key)]
         versions.append(row.version)
         await delete.delete(storage, DEFAULT, study)
     assert versions == sorted(set(versions))

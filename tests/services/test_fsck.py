@@ -64,7 +64,7 @@ class Study:
         return await self.storage.instances.head(self.key)
 
     async def rows(self) -> list[InstanceRow]:
-        return [row async for row in self.storage.instances.rows(self.key, metadata=False)]
+        return [row async for row in self.storage.instances.every_row(self.key)]
 
     async def write(self, kind: str, table: str, *entities: Entity) -> None:
         for entity in entities:
@@ -118,9 +118,42 @@ async def wrong_newest_of_a_series(study: Study) -> Undo:
     await study.write("update", TABLE, replace(row, newest="1.2.3").entity(study.key))
 
 
+async def wrong_version_of_a_series(study: Study) -> Undo:
+    row = next(iter((await study.head()).series.values()))
+    await study.write("update", TABLE, replace(row, version=row.version + 1).entity(study.key))
+
+
 async def series_without_instances(study: Study) -> Undo:
     row = replace(next(iter((await study.head()).series.values())), series=generate_uid(), etag="")
     await study.write("insert", TABLE, row.entity(study.key))
+
+
+async def row_of_a_deleted_instance(study: Study) -> Undo:
+    head, row = await study.head(), (await study.rows())[0]
+    assert head.study is not None
+    await study.write("update", TABLE, replace(head.study, floor=1).entity(study.key))
+    deleted = replace(row, sop_instance=generate_uid(), version=1, blob=keys.blob_name(new_request_id(), 0))
+    await study.write("insert", TABLE, deleted.entity(study.key))
+
+
+async def row_of_a_deleted_series(study: Study) -> Undo:
+    row = next(iter((await study.head()).series.values()))
+    deleted = replace(row, series=generate_uid(), instances=0, floor=row.version, etag="")
+    await study.write("insert", TABLE, deleted.entity(study.key))
+
+
+async def change_set_of_a_deleted_study(study: Study) -> Undo:
+    row = (await study.head()).study
+    assert row is not None
+    await study.write("update", TABLE, replace(row, floor=1).entity(study.key))
+    await study.write("insert", TABLE, ChangeSetRow(1, 2, "x", NAME).entity(study.key))
+
+
+async def row_of_a_deleted_study(study: Study) -> Undo:
+    row = (await study.head()).study
+    assert row is not None
+    none = replace(row, instances=0, series=0, floor=row.version, etag="")
+    await study.write("insert", TABLE, none.entity(keys.study_partition(DEFAULT, generate_uid())))
 
 
 async def change_set_of_no_study(study: Study) -> Undo:
@@ -230,6 +263,11 @@ REPAIRED = [
     (miscounted_study, "count wrongly"),
     (wrong_newest_of_a_series, "count wrongly"),
     (series_without_instances, "count wrongly"),
+    (wrong_version_of_a_series, "count wrongly"),
+    (row_of_a_deleted_instance, "1 rows of what was deleted"),
+    (row_of_a_deleted_series, "1 rows of what was deleted"),
+    (row_of_a_deleted_study, "1 rows of what was deleted"),
+    (change_set_of_a_deleted_study, "1 rows of what was deleted"),
     (change_set_of_no_study, "change sets without a study"),
     (forgotten_outbox, "1 outbox rows"),
     (old_fence, "1 fences"),
@@ -291,7 +329,7 @@ async def test_entries_that_the_feed_lacks_are_appended(storage: Storage, study:
         max_bytes=1 << 30,
     )
     await write_blob(storage.wire, received)
-    await commit(storage, study.key, request, [received])
+    await commit(storage, study.key, request, 1, [received], replacing=False)
     report = await found(storage, repair=True)
     assert ("1 entries of the change feed are missing", True) in report
     assert all(done for _, done in report), report

@@ -10,7 +10,7 @@ import pytest
 from pydicom.uid import generate_uid
 
 from shared.dicom.searchable import Level
-from shared.services import upkeep
+from shared.services import delete, upkeep
 from shared.services.query import Query, parse
 from shared.services.search import search
 from shared.storage import keys, pipeline
@@ -19,7 +19,7 @@ from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from shared.storage.wire import StorageError
 from tests import builders
-from tests.support.services import store_files
+from tests.support.services import blobs, is_gone, store_files
 from tests.support.storage_proxy import StorageProxy
 
 NO_ANSWER = 0
@@ -37,8 +37,10 @@ async def behind(proxy: StorageProxy, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     await opened.close()
 
 
-async def blobs(storage: Storage) -> set[str]:
-    return {name async for name in storage.wire.list_blobs("")}
+async def resolve(storage: Storage, study: str) -> None:
+    for intent in await storage.intents.open():
+        if keys.study_partition(DEFAULT, study) in intent.studies:
+            await upkeep.resolve(storage, intent)
 
 
 async def created(storage: Storage, study: str) -> list[str]:
@@ -77,16 +79,39 @@ async def test_long_outage(storage: Storage, behind: Storage, proxy: StorageProx
         failed = error is not None
         assert not failed or isinstance(error, StorageError), error
         proxy.reset()
-        key = keys.study_partition(DEFAULT, study)
-        for intent in await storage.intents.open():
-            if key in intent.studies:
-                await upkeep.resolve(storage, intent)
+        await resolve(storage, study)
         instances = await found(storage, study)
         assert len(instances) in ((0, 2) if failed else (2,)), f"request {number}"
         assert await created(storage, study) == instances, f"request {number}"
         assert len(await blobs(storage) - before) == len(instances), f"request {number}"
         number += step
     assert number > 10
+
+
+@pytest.mark.parametrize(("status", "step"), [(503, 4), (NO_ANSWER, 9)])
+async def test_long_outage_at_a_delete(
+    storage: Storage, behind: Storage, proxy: StorageProxy, status: int, step: int
+) -> None:
+    """DEL-15, D-50: wherever it begins, all is there or nothing; the files of what is deleted are gone after upkeep."""
+    number, failed = 1, True
+    while failed:
+        before = await blobs(storage)
+        study = generate_uid()
+        await store_files(storage, [builders.instance(study, rows=0) for _ in range(3)])
+        proxy.reset()
+        proxy.fail(number, status)
+        error = await outcome(delete.delete(behind, DEFAULT, study))
+        failed = error is not None
+        assert not failed or isinstance(error, StorageError | ExceptionGroup), error
+        proxy.reset()
+        left = len(await found(storage, study))
+        assert left in ((0, 3) if failed else (0,)), f"request {number}"
+        await resolve(storage, study)
+        assert len(await found(storage, study)) == left
+        assert len(await blobs(storage)) == len(before) + left, f"request {number}"
+        assert await is_gone(storage, study) == (not left), f"request {number}"
+        number += step
+    assert number > 8
 
 
 async def outcome(call: Awaitable[object]) -> BaseException | None:

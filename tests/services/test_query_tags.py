@@ -135,29 +135,35 @@ class World:
     async def change(self, study: str) -> None:
         """One random change of a study."""
         stored = [identity for identity in self.model.instances if identity[0] == study]
-        kind = self.random.choices(["store", "delete", "update"], [6, 3 if stored else 0, 2 if stored else 0])[0]
+        weights = [4, 3, 3, 2] if stored else [1, 0, 0, 0]
+        kind = self.random.choices(["store", "replace", "delete", "update"], weights)[0]
         if kind == "store":
-            await self.store(study)
+            await self.store(study, [self.new(study) for _ in range(self.random.choice([1, 1, 3]))])
+        elif kind == "replace":
+            targets = self.random.sample(stored, self.random.randint(1, min(2, len(stored))))
+            await self.store(study, [*targets, *([self.new(study)] if self.random.random() < 0.3 else [])])
         elif kind == "delete":
             await self.delete(self.random.choice(stored)[: self.random.choice([1, 2, 3, 3, 3])])
         else:
             await self.update(study)
 
-    async def store(self, study: str) -> None:
+    def new(self, study: str) -> tuple[str, str, str]:
+        return study, self.random.choice(self.series), generate_uid()
+
+    async def store(self, study: str, identities: list[tuple[str, str, str]]) -> None:
+        """Those that are there are replaced (D-19)."""
         files: list[bytes] = []
-        added: dict[tuple[str, str, str], dict[str, str]] = {}
-        for _ in range(self.random.choice([1, 1, 3])):
+        for identity in identities:
             chosen = {n: self.random.choice(v) for n, (_, _, v) in TAGS.items() if self.random.random() < 0.6}
             keywords: dict[str, Any] = {"PatientSex": None} | {n: v for n, v in chosen.items() if not n.startswith("0")}
             private = [(PRIVATE & 0xFFFF0000 | 0x10, "LO", CREATOR)]
             if number := chosen.get("00091010"):
                 private.append((PRIVATE, "IS", number))
-            file = builders.instance(study, self.random.choice(self.series), rows=0, elements=private, **keywords)
-            uids = Uids.of(file)
-            files.append(file)
-            added[uids.study, uids.series, uids.instance] = chosen
-        assert len((await store_files(self.host, files, self.partition)).stored) == len(files)
-        self.model.instances |= added
+            keywords["StudyID"] = uuid.uuid4().hex[:16]  # no two files are the same
+            files.append(builders.instance(*identity, rows=0, elements=private, **keywords))
+            self.model.instances.pop(identity, None)
+            self.model.instances[identity] = chosen
+        assert len((await store_files(self.host, files, self.partition, replacing=True)).stored) == len(files)
 
     async def delete(self, identity: tuple[str, ...]) -> None:
         await delete.delete(self.host, self.partition, *identity)
@@ -191,6 +197,17 @@ class World:
             assert len(identities) == len(set(identities))
             assert set(identities) == self.model.matching(level, filters, fuzzy), (level, filters, fuzzy)
 
+    async def check_rows(self) -> None:
+        """DEL-10, D-19: the tables of the tags name nothing that is deleted or replaced."""
+        named: set[tuple[int, tuple[str, ...]]] = set()
+        for tag in await query_tags.read(self.host):
+            async for _, place, row in self.host.lookups.every(table_of(tag.attribute)):
+                if place.startswith(self.partition):
+                    named.add(keys.parse_lookup_row(row))
+        identities = [identity for _, identity in named]
+        assert len(identities) == len(set(identities))
+        assert set(identities) <= {known[:level] for known in self.model.instances for level in Level}
+
     def wanted(self, name: str) -> str:
         vr, _, values = TAGS[name]
         value = self.random.choice(values)
@@ -217,7 +234,7 @@ async def add_all(storage: Storage) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_searches_equal_a_naive_filter(storage: Storage, other_host: Storage, seed: int) -> None:
-    """EQT-50 to EQT-65, EQT-81, EQT-110, D-18, D-44, D-64: whatever is stored, deleted, updated, before or after the tags."""
+    """EQT-50 to EQT-65, EQT-81, EQT-110, D-18, D-19, D-44, D-64: whatever is done before or after the tags."""
     world = World([storage, other_host], random.Random(seed))
     await storage.partitions.ensure(world.partition)
     for _ in range(6):
@@ -228,6 +245,7 @@ async def test_searches_equal_a_naive_filter(storage: Storage, other_host: Stora
         for _ in range(4):
             await world.change(world.random.choice(world.studies))
         await world.check()
+        await world.check_rows()
     await query_tags.delete(storage, "00100040")
     await add_tags(storage, ("PatientSex", "study"))
     await world.check()
@@ -281,7 +299,7 @@ async def test_store_that_died_before_it_learnt_of_the_tag(storage: Storage) -> 
     key = keys.study_partition(DEFAULT, received.study)
     intent = Intent(request, STORE, {key})
     await storage.intents.write(intent)
-    await commit(storage, key, request, [received])
+    await commit(storage, key, request, 1, [received], replacing=False)
     operation = await register(storage, ("PatientSex", "study"), ("SliceThickness", "instance"))
     await reindex.begin(storage, operation)
     await reindex.end(storage, operation)

@@ -53,9 +53,11 @@ def multipart(files: Iterable[bytes], content_type: str = "application/dicom") -
     return b"".join(parts) + f"--{boundary}--\r\n".encode(), f"{MULTIPART}; boundary={boundary}"
 
 
-def store(host: Host, *files: bytes, base: str = "/v2", path: str = "/studies") -> requests.Response:
+def store(
+    host: Host, *files: bytes, base: str = "/v2", path: str = "/studies", method: str = "POST"
+) -> requests.Response:
     body, content_type = multipart(files)
-    return host.call("POST", base + path, body, Content_Type=content_type, Accept="application/dicom+json")
+    return host.call(method, base + path, body, Content_Type=content_type, Accept="application/dicom+json")
 
 
 def parts(response: requests.Response) -> list[tuple[str, bytes]]:

@@ -129,6 +129,8 @@ DESCRIPTIONS: Final[dict[tuple[str, str], Description]] = {
     ("series_instances", "GET"): _search("Search for instances of a series", Level.INSTANCE),
     ("studies", "POST"): _store("Store instances"),
     ("study", "POST"): _store("Store instances of one study"),
+    ("studies", "PUT"): _store("Store instances, in place of those that exist"),
+    ("study", "PUT"): _store("Store instances of one study, in place of those that exist"),
     ("study", "GET"): _INSTANCES,
     ("one_series", "GET"): _INSTANCES,
     ("instance", "GET"): _ranged(
