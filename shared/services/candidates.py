@@ -168,10 +168,11 @@ class Candidates:
     async def _of_names(self, names: Sequence[tuple[tuple[str, ...], int]]) -> list[Found]:
         """Those of the instances, as UIDs and version, that are there and match, in this order."""
         places = {name: place for place, name in enumerate(names)}
+        heads = await self._read_heads(study for (study, *_), _ in places)
         studies: dict[str, set[tuple[str, ...]]] = {}
-        for (study, *name), _ in places:
-            studies.setdefault(study, set()).add(tuple(name))
-        heads = await self._read_heads(studies)
+        for (study, *name), version in places:
+            if not _is_of_update(heads[study], version):
+                studies.setdefault(study, set()).add(tuple(name))
         rows = await _together(self._named_rows(study, heads[study], studies[study]) for study in studies)
         found = [
             item
@@ -222,6 +223,12 @@ class Candidates:
 
     def _key(self, study: str) -> str:
         return keys.study_partition(self._partition, study)
+
+
+def _is_of_update(head: StudyHead, version: int) -> bool:
+    """Whether a bulk update gave the version: so no instance was stored as it. Not all of these are remembered."""
+    later = head.study is not None and version > head.study.instance_version
+    return later or any(row.version == version for row in head.change_sets)
 
 
 async def _together[T](reads: Iterable[Awaitable[T]]) -> list[T]:

@@ -24,6 +24,8 @@ from shared.storage import keys
 from shared.storage.lookups import all_of
 from shared.storage.storage import Storage
 
+_TURNS_OF_THE_FEED = 10
+
 
 async def search(storage: Storage, partition: str, query: Query, base_url: str) -> list[bytes]:
     """The page of results as DICOM JSON objects, newest first (D-43); `base_url` begins the RetrieveURLs.
@@ -43,10 +45,11 @@ async def _search(storage: Storage, partition: str, query: Query, base_url: str)
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """All that matches, in batches, each with whether it is the last one."""
+    """All that matches, in batches, each with whether it is the last one; `turns` are how many of them come at a time."""
 
     batches: AsyncGenerator[tuple[list[Found], bool]]
     is_in_order: bool = True
+    turns: int = 1
 
 
 def _sources(candidates: Candidates, partition: str, query: Query) -> list[_Source]:
@@ -62,7 +65,9 @@ def _sources(candidates: Candidates, partition: str, query: Query) -> list[_Sour
     elif start:
         newest = _Source(candidates.newest_instances())
     else:
-        return [_Source(candidates.newest_instances()), _Source(candidates.of_rows(everything), is_in_order=False)]
+        # The second is for a partition that the feed says little of.
+        newest = _Source(candidates.newest_instances(), turns=_TURNS_OF_THE_FEED)
+        return [newest, _Source(candidates.of_rows(everything), is_in_order=False)]
     if start is None:
         return [newest]
     ranges = plan.ranges(partition, start, level)
@@ -80,7 +85,7 @@ async def _newest(sources: Sequence[_Source], wanted: int) -> list[Found]:
         for source in sources:
             await stack.enter_async_context(aclosing(source.batches))
         while True:
-            for source, found in zip(sources, known, strict=True):
+            for source, found in (pair for pair in zip(sources, known, strict=True) for _ in range(pair[0].turns)):
                 batch, is_last = await anext(source.batches)
                 found.update((item.identifiers, item) for item in batch)
                 if source.is_in_order and (is_last or len(found) >= wanted):

@@ -308,9 +308,8 @@ async def test_index_of_tags(storage: Storage, proxy: StorageProxy) -> None:
         for attribute in tags.indexed:
             entities = storage.wire.entities(table_of(attribute), "")
             rows[attribute.keyword] = [e.partition_key.split("=")[1] async for e in entities if study in e.row_key]
-        assert rows == {"PatientAge": ["040y"], "PatientSex": [], "PatientWeight": ["70.0", "70.0"]}, (
-            f"request {number}"
-        )
+        of_study_and_series = ["040y", "040y"]
+        assert rows == {"PatientAge": of_study_and_series, "PatientSex": [], "PatientWeight": ["70.0", "70.0"]}, number
         assert not (await storage.instances.head(key)).outbox
     assert number > 8
     await remove_tags(storage)

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from pydicom.uid import generate_uid
 
 from devhost.azurite import Azurite
 from shared.dicom.searchable import Level
+from shared.services.bulk_update import StudyUpdate, update_study
 from shared.services.query import Query, parse
 from shared.services.search import search
 from shared.storage import keys
@@ -175,6 +177,18 @@ async def test_instances(storage: Storage) -> None:
         results, requests = await ask(storage, query, **parameters)
         assert len(results) == count
         assert requests <= most, (query, parameters, requests)
+
+
+async def test_newest_instances_behind_a_bulk_update(storage: Storage) -> None:
+    """D-43: the entries that an update appends to the feed do not have their instances read."""
+    study = generate_uid()
+    await store_files(storage, [builders.instance(study, rows=0) for _ in range(110)])
+    changes = {"00100020": {"vr": "LO", "Value": ["other"]}}
+    assert await update_study(storage, StudyUpdate(uuid.uuid4().hex, 0, DEFAULT, study, changes)) == 110
+    await store_files(storage, [builders.instance(rows=0)])
+    results, requests = await ask(storage, Query(Level.INSTANCE), limit="10")
+    assert [item["0020000D"]["Value"][0] == study for item in results] == [False, *[True] * 9]
+    assert requests <= 8
 
 
 async def test_unchanged_attributes_write_no_lookup_row(storage: Storage) -> None:
