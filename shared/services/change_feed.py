@@ -20,6 +20,7 @@ CURRENT, REPLACED, DELETED = "Current", "Replaced", "Deleted"
 _STUDIES_AT_ONCE = 16
 _INSTANCES_AT_ONCE = 16
 _OVERREAD = 4
+_FEW_ROWS = 12  # of a study: what one query may read with metadata that nobody wants
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.25, 1.0
 
 
@@ -108,12 +109,17 @@ async def _describe_study(storage: Storage, key: str, entries: list[Entry], meta
 async def _current(
     storage: Storage, key: str, wanted: set[str], metadata: bool
 ) -> tuple[StudyHead, dict[str, InstanceRow]]:
-    """The instances with these RowKeys: one by one, or the whole study when most of it is wanted."""
-    head = await storage.instances.head(key)
+    """The instances with these RowKeys: one by one, or the whole study when it is small or most of it is wanted."""
+    if len(wanted) < _FEW_ROWS:
+        head, opening, is_all = await storage.instances.opening(key, _FEW_ROWS)
+    else:
+        head, opening, is_all = await storage.instances.head(key), [], False
     if head.study is None or not head.exists:
         return head, {}
-    if head.study.instances <= _OVERREAD * len(wanted):
-        rows = {row.row_key: row async for row in storage.instances.rows(key, head, metadata=metadata)}
+    if is_all or head.study.instances <= _OVERREAD * len(wanted):
+        rows = {row.row_key: row for row in opening if head.holds(row)}
+        if not is_all:
+            rows = {row.row_key: row async for row in storage.instances.rows(key, head, metadata=metadata)}
         if len(rows) < head.study.instances:
             raise StudyChanged("The study has changed while it was read.")
         return head, rows

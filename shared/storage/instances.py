@@ -44,17 +44,24 @@ class Instances:
 
         One query for a small study; of a larger one every 1,000 instances take one more.
         """
-        page = await self._wire.query(TABLE, f"PartitionKey eq {literal(key)}", top=most)
-        is_head = [keys.row_kind(entity.row_key) != keys.HEAD_END for entity in page.entities]
-        rows = [InstanceRow.of(entity) for entity, first in zip(page.entities, is_head, strict=True) if not first]
-        if page.continuation and not rows:
-            head = await self.head(key)
-        else:
-            head = StudyHead.of(entity for entity, first in zip(page.entities, is_head, strict=True) if first)
-        if page.continuation:
+        head, rows, is_all = await self.opening(key, most)
+        if not is_all:
             after = rows[-1].row_key if rows else ""
             rows += [row async for row in self.every_row(key, after=after)]
         return head, [row for row in rows if head.holds(row)]
+
+    async def opening(self, key: str, most: int) -> tuple[StudyHead, list[InstanceRow], bool]:
+        """The head, what follows it of `every_row` with metadata within `most` rows, and whether that is all: one query.
+
+        One more if so many rows do not hold the head.
+        """
+        page = await self._wire.query(TABLE, f"PartitionKey eq {literal(key)}", top=most)
+        is_head = [keys.row_kind(entity.row_key) != keys.HEAD_END for entity in page.entities]
+        if page.continuation and all(is_head):
+            return await self.head(key), [], False
+        head = StudyHead.of(entity for entity, first in zip(page.entities, is_head, strict=True) if first)
+        rows = [InstanceRow.of(entity) for entity, first in zip(page.entities, is_head, strict=True) if not first]
+        return head, rows, not page.continuation
 
     async def find(self, key: str, series: str, sop_instance: str) -> tuple[StudyHead, InstanceRow | None]:
         """One instance with its metadata, and the head of its study.
