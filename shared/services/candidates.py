@@ -143,18 +143,13 @@ class Candidates:
             few = _MOST_ROWS
         if series:
             head = (await self._read_heads([study]))[study]
-            if series not in head.series:
-                return []
-            expected = head.series[series].instances
-            instances = self._storage.instances.rows(key, head, series, metadata=expected <= few)
-            rows = [row async for row in instances]
+            count = head.series[series].instances if series in head.series else 0
+            rows = [row async for row in self._storage.instances.rows(key, head, series, metadata=count <= few)]
         else:
             head, rows = await self._storage.instances.members(key, few)
             self._heads[study] = head
-            expected = head.study.instances if head.study else 0
-        if len(rows) < expected:
-            raise StudyChanged(_CHANGED)
-        return self._of_instances(study, head, rows)
+            count = head.study.instances if head.study else 0
+        return self._of_instances(study, head, _all(head, rows, count))
 
     def _of_instances(self, study: str, head: StudyHead, rows: Iterable[InstanceRow]) -> list[Found]:
         """What matches as far as rows decide."""
@@ -189,9 +184,13 @@ class Candidates:
         if head.study is None or not self._matcher.of_head(study, head):
             return []
         if head.study.instances <= len(names) * _ROWS_FOR_ONE:
-            return [row async for row in self._storage.instances.rows(key, head, metadata=True)]
-        rows = await _together(self._storage.instances.get(key, *name) for name in names)
-        return [row for row in rows if row and head.holds(row)]
+            rows = [row async for row in self._storage.instances.rows(key, head, metadata=True)]
+            return _all(head, rows, head.study.instances)
+        read = await _together(self._storage.instances.get(key, *name) for name in names)
+        held = [row for row in read if row and head.holds(row)]
+        if len(held) < len(names) and (await self._storage.instances.head(key)).study != head.study:
+            raise StudyChanged(_CHANGED)
+        return held
 
     # What is shown
 
@@ -207,7 +206,7 @@ class Candidates:
         if item.metadata is not None:
             return item
         head, row = item.head, item.row
-        if head is None or head.study is None or (item.series and item.series not in head.series):
+        if head is None or head.study is None or not head.exists or (item.series and item.series not in head.series):
             raise StudyChanged(_CHANGED)
         if row is None or not (row.packed_metadata or row.metadata_blob):
             series, sop_instance = head.study.newest
@@ -229,6 +228,18 @@ def _is_of_update(head: StudyHead, version: int) -> bool:
     """Whether a bulk update gave the version: so no instance was stored as it. Not all of these are remembered."""
     later = head.study is not None and version > head.study.instance_version
     return later or any(row.version == version for row in head.change_sets)
+
+
+def _all(head: StudyHead, rows: Iterable[InstanceRow], count: int) -> list[InstanceRow]:
+    """The rows of a study or series that has so many instances, without those that were stored after the head was read.
+
+    Raises StudyChanged when some are not there any more: results have all instances of what is deleted, or none (DEL-15).
+    """
+    newest = head.study.version if head.study else 0
+    known = [row for row in rows if row.version <= newest]
+    if len(known) != count:
+        raise StudyChanged(_CHANGED)
+    return known
 
 
 async def _together[T](reads: Iterable[Awaitable[T]]) -> list[T]:
