@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -74,10 +75,10 @@ class Service:
     def delete(self, study: str) -> None:
         requests.delete(f"{self.dicomweb}/studies/{study}", timeout=900).raise_for_status()
 
-    def change_name(self, study: str, name: str) -> None:
-        """Changes PatientName in a study, and returns when that is done."""
+    def change_name(self, studies: Sequence[str], name: str) -> None:
+        """Changes PatientName in studies, and returns when that is done."""
         changes = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": name}]}}
-        body = {"studyInstanceUids": [study], "changeDataset": changes}
+        body = {"studyInstanceUids": studies, "changeDataset": changes}
         response = requests.post(f"{self.dicomweb}/studies/$bulkUpdate", json=body, timeout=60)
         response.raise_for_status()
         operation = response.json()["id"]
@@ -140,11 +141,12 @@ class Orthanc:
     def delete(self, study: str) -> None:
         requests.delete(f"{self._url}/studies/{self._identifier(study)}", timeout=900).raise_for_status()
 
-    def change_name(self, study: str, name: str) -> None:
-        """Makes a copy of a study with another PatientName: the original stays, as in the service."""
+    def change_name(self, studies: Sequence[str], name: str) -> None:
+        """Makes copies of studies with another PatientName: the originals stay, as in the service."""
         body = {"Replace": {"PatientName": name}, "Force": True}
-        url = f"{self._url}/studies/{self._identifier(study)}/modify"
-        requests.post(url, json=body, timeout=900).raise_for_status()
+        for study in studies:
+            url = f"{self._url}/studies/{self._identifier(study)}/modify"
+            requests.post(url, json=body, timeout=900).raise_for_status()
 
     def _identifier(self, study: str) -> str:
         found = requests.post(f"{self._url}/tools/lookup", data=study, timeout=60).json()

@@ -32,10 +32,11 @@ class Sizes:
     many: int = 1000
     studies: tuple[int, ...] = (100, 1_000, 10_000)
     large: bool = True
+    studies_of_an_update: int = 0
 
 
 QUICK = Sizes(rounds=3, many=100, studies=(100,), large=False)
-FULL = Sizes(studies=(100, 1_000, 10_000, 50_000))
+FULL = Sizes(studies=(100, 1_000, 10_000, 50_000), studies_of_an_update=50)
 
 
 def works(servers: Sequence[Server], sizes: Sizes, section: str = "") -> Iterator[Work]:
@@ -128,12 +129,12 @@ def _search(servers: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
 
 
 def _update(servers: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
-    for count in (100, sizes.many) if sizes.many > 100 else (100,):
+    for count in sorted({100, sizes.many}):
         study = generate_uid()
         _store_in_all(servers, study, count, generate_uid())
 
         def update(server: Server, number: int, study: str = study) -> list[Step]:
-            return [lambda: server.change_name(study, f"New^{number}")]
+            return [lambda: server.change_name([study], f"New^{number}")]
 
         def delete(server: Server, _: int, study: str = study) -> list[Step]:
             return [lambda: server.delete(study)]
@@ -145,6 +146,16 @@ def _update(servers: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
             yield Work(f"{first}, again", _gets(path, JSON), rounds=sizes.rounds)
         yield Work(f"change the name in {count:,} x 512 KB", update, rounds=2 if count == 100 else 1)
         yield Work(f"delete a study of {count:,} x 512 KB", delete, rounds=1)
+    if sizes.studies_of_an_update:
+        studies = [generate_uid() for _ in range(sizes.studies_of_an_update)]
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            list(clients.map(partial(_store_small, servers[0], sizes.many), studies))
+        yield Work(
+            f"change the name in {len(studies)} studies of {sizes.many:,} x 4 KB",
+            lambda server, _: [lambda: server.change_name(studies, "New^Name")],
+            rounds=1,
+            peer=False,
+        )
 
 
 def _feed(_: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
@@ -183,6 +194,13 @@ def _store_in_all(servers: Sequence[Server], study: str, count: int, series: str
             _post(server, *multipart(files))
     assert first
     return first
+
+
+def _store_small(server: Server, count: int, study: str) -> None:
+    """Stores a study of small instances in one series, a hundred at a time."""
+    series = generate_uid()
+    for first in range(1, count + 1, 100):
+        _post(server, *multipart(_instances(study, min(100, count + 1 - first), series, FOUR_KIB, first)))
 
 
 def store_studies(server: Server, first: int, end: int) -> None:
