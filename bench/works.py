@@ -55,22 +55,27 @@ def _platform(_: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
 
 
 def _store(_: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
-    def stores(side: int, requests: int, files: int, a_study_each: bool = False) -> Callable[[Server, int], list[Step]]:
+    def stores(side: int, requests: int, files: int, studies: int) -> Callable[[Server, int], list[Step]]:
+        """So many requests with so many files each, to so many studies of one series in turn."""
+
         def steps(server: Server, _: int) -> list[Step]:
-            study = generate_uid()
-            bodies = [_instances(generate_uid() if a_study_each else study, files, side=side) for _ in range(requests)]
+            names = [(generate_uid(), generate_uid()) for _ in range(studies)]
+            bodies = [
+                _instances(*names[number % studies], files, side, first=number * files + 1)
+                for number in range(requests)
+            ]
             return [partial(_post, server, *multipart(body)) for body in bodies]
 
         return steps
 
     rounds = sizes.rounds
-    yield Work("store 512 KB", stores(HALF_MIB, 10, 1), rounds=rounds)
-    yield Work("store 512 KB, 10 a request", stores(HALF_MIB, 4, 10), items=10, rounds=rounds)
-    yield Work("store 512 KB, 8 clients", stores(HALF_MIB, 40, 1, True), clients=CLIENTS, rounds=rounds)
-    yield Work("store 512 KB, 8 clients, 10 a request", stores(HALF_MIB, 16, 10, True), 10, CLIENTS, rounds)
-    yield Work("store 4 KB, a study each", stores(FOUR_KIB, 50, 1, True), rounds=rounds)
-    yield Work("store 4 KB, a study each, 8 clients", stores(FOUR_KIB, 80, 1, True), clients=CLIENTS, rounds=rounds)
-    yield Work("store 4 KB, 8 clients, 10 a request", stores(FOUR_KIB, 16, 10, True), 10, CLIENTS, rounds)
+    yield Work("store 512 KB", stores(HALF_MIB, 40, 1, 1), rounds=rounds)
+    yield Work("store 512 KB, 10 a request", stores(HALF_MIB, 4, 10, 1), items=10, rounds=rounds)
+    yield Work("store 512 KB, 8 clients", stores(HALF_MIB, 80, 1, CLIENTS), clients=CLIENTS, rounds=rounds)
+    yield Work("store 512 KB, 8 clients, 10 a request", stores(HALF_MIB, 16, 10, CLIENTS), 10, CLIENTS, rounds)
+    yield Work("store 4 KB, a study each", stores(FOUR_KIB, 50, 1, 50), rounds=rounds)
+    yield Work("store 4 KB, a study each, 8 clients", stores(FOUR_KIB, 80, 1, 80), clients=CLIENTS, rounds=rounds)
+    yield Work("store 4 KB, 8 clients, 10 a request", stores(FOUR_KIB, 16, 10, CLIENTS), 10, CLIENTS, rounds)
 
 
 def _retrieve(servers: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
@@ -177,9 +182,8 @@ HALF_MIB, FOUR_KIB = 724, 60
 """Sides of square images of one byte a pixel."""
 
 
-def _instances(study: str, count: int, series: str | None = None, side: int = HALF_MIB, first: int = 1) -> list[bytes]:
+def _instances(study: str, series: str, count: int, side: int = HALF_MIB, first: int = 1) -> list[bytes]:
     """Files of one series; `first` is the InstanceNumber of the first."""
-    series = series or generate_uid()
     numbers = range(first, first + count)
     return [builders.instance(study, series, rows=side, columns=side, InstanceNumber=number) for number in numbers]
 
@@ -188,7 +192,7 @@ def _store_in_all(servers: Sequence[Server], study: str, count: int, series: str
     """Stores files of half a MiB in all servers; returns the first one's names."""
     first = None
     for start in range(0, count, 10):
-        files = _instances(study, min(10, count - start), series, first=start + 1)
+        files = _instances(study, series, min(10, count - start), first=start + 1)
         first = first or Uids.of(files[0])
         for server in servers:
             _post(server, *multipart(files))
@@ -200,7 +204,7 @@ def _store_small(server: Server, count: int, study: str) -> None:
     """Stores a study of small instances in one series, a hundred at a time."""
     series = generate_uid()
     for first in range(1, count + 1, 100):
-        _post(server, *multipart(_instances(study, min(100, count + 1 - first), series, FOUR_KIB, first)))
+        _post(server, *multipart(_instances(study, series, min(100, count + 1 - first), FOUR_KIB, first)))
 
 
 def store_studies(server: Server, first: int, end: int) -> None:
