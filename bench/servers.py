@@ -15,6 +15,7 @@ from pathlib import Path
 import requests
 
 from devhost.azurite import Azurite
+from shared.storage.account import StorageAccount
 from tests.support.host import Host, free_port
 
 ORTHANC = "Orthanc"
@@ -23,6 +24,9 @@ START_SECONDS = 60
 
 _STORAGE = re.compile(rb" ([0-9]+) requests to storage, ([0-9]+) bytes sent, ([0-9]+) received")
 """As shared/telemetry.py logs it at the end of each operation."""
+
+_LOG_SECONDS = 0.1
+"""An operation is over a moment after the client has its last byte."""
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
@@ -58,12 +62,17 @@ class Service:
     def pid(self) -> int:
         return self._host.pid
 
+    @property
+    def storage(self) -> StorageAccount:
+        return StorageAccount.from_environment({"AzureWebJobsStorage": self._azurite.connection_string})
+
     def stop(self) -> None:
         self._host.stop()
         self._azurite.stop()
 
     def spent(self) -> Spent:
         """What it says in its log that its operations have asked of storage, and its processor time."""
+        time.sleep(_LOG_SECONDS)
         with self._host.log.open("rb") as log:
             log.seek(self._read)
             lines = log.read().rpartition(b"\n")[0]

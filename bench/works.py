@@ -11,6 +11,7 @@ from functools import partial
 import requests
 from pydicom.uid import generate_uid
 
+from bench import emulator
 from bench.measure import ROUNDS, Step, Work
 from bench.servers import Server
 from tests import builders
@@ -36,7 +37,7 @@ class Sizes:
 
 
 QUICK = Sizes(rounds=3, many=100, studies=(100,), large=False)
-FULL = Sizes(studies=(100, 1_000, 10_000, 50_000), studies_of_an_update=50)
+FULL = Sizes(studies_of_an_update=50)
 
 
 def works(servers: Sequence[Server], sizes: Sizes, section: str = "") -> Iterator[Work]:
@@ -52,6 +53,7 @@ def _platform(_: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
         return [partial(_get, server, f"/studies/{generate_uid()}/metadata", JSON, 404)] * 50
 
     yield Work("a study that is not there: 404", nothing, rounds=sizes.rounds)
+    yield from emulator.works(sizes.rounds, large=sizes.large)
 
 
 def _store(_: Sequence[Server], sizes: Sizes) -> Iterator[Work]:

@@ -16,7 +16,7 @@ from shared.services.races import steadily
 from shared.services.retrieve import Resource
 from shared.services.service import storage
 from shared.settings import Action
-from shared.storage.rows import InstanceRow
+from shared.storage.instance_row import InstanceRow
 from shared.storage.storage import Storage
 from shared.web import multipart, representations
 from shared.web.conditional import is_current

@@ -22,7 +22,7 @@ from shared.services.service import storage
 from shared.services.stored_file import sized_file
 from shared.services.transcode import NotTranscodable
 from shared.settings import Action
-from shared.storage.rows import InstanceRow
+from shared.storage.instance_row import InstanceRow
 from shared.storage.storage import Storage
 from shared.web import multipart, representations
 from shared.web.conditional import is_current

@@ -15,7 +15,7 @@ from shared.dicom.reencoding import swapped
 from shared.errors import NotFound
 from shared.services.metadata import bulk_data_of, latest_metadata
 from shared.services.stored_file import read_stored
-from shared.storage.rows import InstanceRow
+from shared.storage.instance_row import InstanceRow
 from shared.storage.storage import Storage
 
 _LARGE_INDEX = 32 * 1024

@@ -23,8 +23,9 @@ from shared.storage.intents import Intent
 from shared.storage.lookups import LookupKey, rows_of
 from shared.storage.operations import ENDED, FAILED, RUNNING, SUCCEEDED, OperationRow
 from shared.storage.operations import UPDATE as LOCK
-from shared.storage.rows import ChangeSetRow, Outbox, StudyHead, StudyRow, Summary
 from shared.storage.storage import Storage
+from shared.storage.study_head import ChangeSetRow, Outbox, StudyHead
+from shared.storage.study_rows import StudyRow, Summary
 from shared.storage.wire import Operation, TransactionFailed
 from shared.telemetry import update_duration
 

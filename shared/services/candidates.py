@@ -16,9 +16,10 @@ from shared.services.races import StudyChanged
 from shared.services.results import Found, needs_head, needs_metadata
 from shared.storage import keys
 from shared.storage.change_feed import DELETE
+from shared.storage.instance_row import InstanceRow
 from shared.storage.lookups import Hit, Range
-from shared.storage.rows import InstanceRow, StudyHead
 from shared.storage.storage import Storage
+from shared.storage.study_head import StudyHead
 
 type Batches = AsyncGenerator[tuple[list[Found], bool]]
 """Batches of what matches, each with whether it is the last one."""

@@ -12,8 +12,9 @@ from shared.services.metadata import latest_metadata
 from shared.services.races import StudyChanged, steadily
 from shared.storage import keys
 from shared.storage.change_feed import Entry
-from shared.storage.rows import InstanceRow, StudyHead
+from shared.storage.instance_row import InstanceRow
 from shared.storage.storage import Storage
+from shared.storage.study_head import StudyHead
 
 CURRENT, REPLACED, DELETED = "Current", "Replaced", "Deleted"
 

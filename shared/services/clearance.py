@@ -15,9 +15,10 @@ from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.settle import empty, settle
 from shared.services.tag_index import instance_attributes, instance_lookups
 from shared.storage.change_feed import ENTRIES_PER_TRANSACTION
+from shared.storage.instance_row import InstanceRow
 from shared.storage.lookups import instance_key, rows_of
-from shared.storage.rows import InstanceRow, Outbox, StudyHead
 from shared.storage.storage import Storage
+from shared.storage.study_head import Outbox, StudyHead
 from shared.storage.wire import Entity, Operation, TransactionFailed
 
 _MOST_OPERATIONS = 100

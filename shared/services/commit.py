@@ -13,10 +13,11 @@ from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.receive import Received
 from shared.services.stored_file import same_content
 from shared.services.tag_index import instance_attributes, instance_lookups, without_gone
+from shared.storage.instance_row import InstanceRow
 from shared.storage.instances import BYTES_PER_TRANSACTION, ROWS_PER_TRANSACTION
 from shared.storage.lookups import LookupKey, instance_key, rows_of
-from shared.storage.rows import InstanceRow, Outbox, StudyHead
 from shared.storage.storage import Storage
+from shared.storage.study_head import Outbox, StudyHead
 from shared.storage.wire import Operation, TransactionFailed
 
 _COMPARED_AT_ONCE = 8
@@ -90,10 +91,8 @@ async def commit(
         stale = {*before, *await _lookups(storage, key, head, replaced)} - set(rows_of(key, after))
         if stale:
             after.outbox.append(_outbox(key, head, feed_writer(request, batch), stale, replaced))
-        operations = head_operations(key, head, after)
-        operations += [Operation("update" if row.etag else "insert", row.entity(key)) for row in rows]
         try:
-            etags = await storage.instances.commit(operations)
+            etags = await storage.instances.commit(_operations(key, head, after, rows))
         except TransactionFailed as error:
             await lost(error, attempt)
             there = await _there(storage, key, pending)
@@ -106,6 +105,11 @@ async def commit(
         after.study = replace(after.study, etag=etags[0])
         return Committed(after, before, rows, duplicates, unchanged)
     raise contended()
+
+
+def _operations(key: str, head: StudyHead, after: StudyHead, rows: Iterable[InstanceRow]) -> list[Operation]:
+    added = [Operation("update" if row.etag else "insert", row.entity(key)) for row in rows]
+    return head_operations(key, head, after) + added
 
 
 async def _there(storage: Storage, key: str, received: Sequence[Received]) -> dict[str, InstanceRow]:

@@ -22,11 +22,13 @@ from shared.services.settle import settle
 from shared.services.summaries import integer, summary_of
 from shared.services.tag_index import instance_attributes, instance_lookups, without_gone
 from shared.storage import keys
+from shared.storage.instance_row import InstanceRow
 from shared.storage.intents import DELETE as DELETE_INTENT
 from shared.storage.intents import Intent, new_request_id
 from shared.storage.lookups import instance_key, rows_of
-from shared.storage.rows import InstanceRow, Outbox, SeriesRow, StudyHead
 from shared.storage.storage import Storage
+from shared.storage.study_head import Outbox, StudyHead
+from shared.storage.study_rows import SeriesRow
 from shared.storage.wire import Operation, TransactionFailed
 
 type _Found = tuple[StudyHead, InstanceRow | None]

@@ -15,7 +15,7 @@ from shared.dicom.frames import FrameIndex
 from shared.errors import BadRequest, NotFound
 from shared.services.read_ahead import ahead
 from shared.services.stored_file import read_sidecar, read_stored
-from shared.storage.rows import InstanceRow
+from shared.storage.instance_row import InstanceRow
 from shared.storage.storage import Storage
 
 NEAR_BYTES = 64 * 1024

@@ -10,7 +10,9 @@ from dataclasses import replace
 from shared.dicom.searchable import MODALITIES_IN_STUDY, MODALITY, Level, values
 from shared.services.receive import Received
 from shared.services.tag_index import merged
-from shared.storage.rows import InstanceRow, SeriesRow, StudyHead, StudyRow, Summary
+from shared.storage.instance_row import InstanceRow
+from shared.storage.study_head import StudyHead
+from shared.storage.study_rows import SeriesRow, StudyRow, Summary
 from shared.storage.wire import Operation
 
 
@@ -42,20 +44,7 @@ def with_added(
             etag=old.etag if old else "",
         )
         rows.append(row)
-        known = series.get(row.series)
-        former = known or head.removed.get(row.series)
-        series[row.series] = SeriesRow(
-            series=row.series,
-            created=known.created if known else row.version,
-            version=row.version,
-            instances=(known.instances if known else 0) + (not row.replaces),
-            number=item.series_number,
-            summary=latest(known.summary if known else {}, item.series_summary),
-            newest=row.sop_instance,
-            etag=former.etag if former else "",
-            floor=former.floor if former else 0,
-            tags=merged(known.tags if known else {}, item.tags, Level.SERIES, row.version),
-        )
+        series[row.series] = _series_with(series.get(row.series), head.removed.get(row.series), item, row)
         tags = merged(tags, item.tags, Level.STUDY, row.version)
         summary = latest(summary, item.study_summary)
     last = rows[-1]
@@ -73,6 +62,23 @@ def with_added(
     )
     removed = {name: row for name, row in head.removed.items() if name not in series}
     return replace(head, study=new, series=series, removed=removed, outbox=list(head.outbox)), rows
+
+
+def _series_with(known: SeriesRow | None, removed: SeriesRow | None, item: Received, row: InstanceRow) -> SeriesRow:
+    """The series with the instance in it; `removed` is the row of one that was deleted and comes to be again."""
+    former = known or removed
+    return SeriesRow(
+        series=row.series,
+        created=known.created if known else row.version,
+        version=row.version,
+        instances=(known.instances if known else 0) + (not row.replaces),
+        number=item.series_number,
+        summary=latest(known.summary if known else {}, item.series_summary),
+        newest=row.sop_instance,
+        etag=former.etag if former else "",
+        floor=former.floor if former else 0,
+        tags=merged(known.tags if known else {}, item.tags, Level.SERIES, row.version),
+    )
 
 
 def head_operations(key: str, head: StudyHead, after: StudyHead) -> list[Operation]:

@@ -19,7 +19,8 @@ from shared.services.results import Found
 from shared.services.summaries import element
 from shared.services.tag_values import tag_value
 from shared.storage.lookups import Hit
-from shared.storage.rows import SeriesRow, StudyHead, StudyRow, Summary
+from shared.storage.study_head import StudyHead
+from shared.storage.study_rows import SeriesRow, StudyRow, Summary
 
 
 class Matcher:

@@ -9,7 +9,7 @@ from shared.dicom.bulk_data import insert_uris, unpack
 from shared.dicom.change_set import Changes, patch_metadata
 from shared.dicom.frame_pages import pages_position
 from shared.services.stored_file import read_sidecar
-from shared.storage.rows import InstanceRow
+from shared.storage.instance_row import InstanceRow
 from shared.storage.storage import Storage
 
 _LARGE_METADATA = 256 * 1024

@@ -11,10 +11,11 @@ from collections.abc import Iterable, Sequence
 from shared.services.tag_errors import forget_errors
 from shared.storage import keys
 from shared.storage.change_feed import CREATE, DELETE, ENTRIES_PER_TRANSACTION, UPDATE, Change
+from shared.storage.instance_row import InstanceRow
 from shared.storage.intents import STORE
 from shared.storage.intents import UPDATE as UPDATE_INTENT
-from shared.storage.rows import ChangeSetRow, InstanceRow, StudyHead
 from shared.storage.storage import Storage
+from shared.storage.study_head import ChangeSetRow, StudyHead
 
 
 def feed_writer(request: str, batch: int) -> str:

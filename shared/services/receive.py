@@ -18,7 +18,8 @@ from shared.services.strict import strict_findings
 from shared.services.summaries import integer, summary_of
 from shared.services.tag_values import Elements
 from shared.storage import keys
-from shared.storage.rows import InstanceRow, Summary
+from shared.storage.instance_row import InstanceRow
+from shared.storage.study_rows import Summary
 from shared.storage.wire import Wire
 
 BLOCK_BYTES = 4 << 20

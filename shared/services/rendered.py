@@ -16,7 +16,7 @@ from shared.services.frames import read_frame
 from shared.services.races import StudyChanged
 from shared.services.retrieve import Resource
 from shared.services.transcode import transcoded_frame
-from shared.storage.rows import InstanceRow
+from shared.storage.instance_row import InstanceRow
 from shared.storage.storage import Storage
 from shared.storage.wire import BlobNotFound
 

@@ -20,7 +20,9 @@ from shared.dicom.searchable import (
     Level,
 )
 from shared.services.query import Query
-from shared.storage.rows import InstanceRow, StudyHead, Summary
+from shared.storage.instance_row import InstanceRow
+from shared.storage.study_head import StudyHead
+from shared.storage.study_rows import Summary
 
 _DEFAULTS = {
     Level.STUDY: [attribute.tag for attribute in (STUDY_INSTANCE_UID, *STUDY_ATTRIBUTES)],

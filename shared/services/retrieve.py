@@ -15,8 +15,10 @@ from shared.services.read_ahead import ahead
 from shared.services.stored_file import read_file
 from shared.services.transcode import LOOK_AHEAD, transcoded_file
 from shared.storage import keys
-from shared.storage.rows import InstanceRow, SeriesRow, StudyHead
+from shared.storage.instance_row import InstanceRow
 from shared.storage.storage import Storage
+from shared.storage.study_head import StudyHead
+from shared.storage.study_rows import SeriesRow
 
 FILES_AHEAD: Final = 8
 """Of how many files the first bytes are on their way while one is sent: storage answers late, but many at a time."""

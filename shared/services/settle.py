@@ -9,8 +9,8 @@ from shared.services.publish import tell
 from shared.storage import keys
 from shared.storage.instances import TABLE
 from shared.storage.lookups import LookupKey, rows_of
-from shared.storage.rows import Outbox, StudyHead
 from shared.storage.storage import Storage
+from shared.storage.study_head import Outbox, StudyHead
 from shared.storage.wire import Entity, Operation, StorageError
 
 _BLOBS_AT_ONCE = 16

@@ -9,7 +9,7 @@ from shared.dicom.change_set import Changes, patch_file, patch_head, patches_hea
 from shared.dicom.head import DEFLATED
 from shared.dicom.inflation import inflated
 from shared.services.races import StudyChanged
-from shared.storage.rows import InstanceRow
+from shared.storage.instance_row import InstanceRow
 from shared.storage.storage import Storage
 from shared.storage.wire import BlobNotFound
 

@@ -14,12 +14,14 @@ from shared.services.settle import settle
 from shared.services.tag_index import index_study, is_indexed, without_dead
 from shared.storage import keys
 from shared.storage.change_feed import CREATE, UPDATE, Change
+from shared.storage.instance_row import InstanceRow
 from shared.storage.instances import TABLE
 from shared.storage.intents import new_request_id
 from shared.storage.lookups import instance_key, rows_of
 from shared.storage.query_tags import READY
-from shared.storage.rows import InstanceRow, StudyHead, StudyRow
 from shared.storage.storage import Storage
+from shared.storage.study_head import StudyHead
+from shared.storage.study_rows import StudyRow
 from shared.storage.wire import Entity, Operation
 
 FENCE_SECONDS = 7 * 24 * 3600

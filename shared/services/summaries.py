@@ -8,7 +8,7 @@ from typing import Any
 
 from shared.dicom import tags
 from shared.dicom.searchable import Attribute, values
-from shared.storage.rows import Summary
+from shared.storage.study_rows import Summary
 
 _LONGEST_ELEMENT = 2048
 

@@ -31,10 +31,12 @@ from shared.services.settle import settle
 from shared.services.tag_errors import Problem
 from shared.services.tag_values import Elements, tag_problem, tag_values
 from shared.storage import keys
+from shared.storage.instance_row import InstanceRow
 from shared.storage.lookups import LookupKey, rows_of, tag_keys
 from shared.storage.query_tags import TagError, TagList
-from shared.storage.rows import InstanceRow, Outbox, StudyHead, TagValue, TagValues
 from shared.storage.storage import Storage
+from shared.storage.study_head import Outbox, StudyHead
+from shared.storage.study_rows import TagValue, TagValues
 from shared.storage.wire import Operation, TransactionFailed
 
 _SERIES_PER_TRANSACTION = 90

@@ -11,7 +11,7 @@ from shared.dicom.comparable import DECIMALS, INTEGERS, comparable
 from shared.dicom.query_tag_rules import broken_tag_rule
 from shared.dicom.searchable import Attribute, ExtendedAttribute, values
 from shared.services.summaries import element, indexable
-from shared.storage.rows import InstanceRow
+from shared.storage.instance_row import InstanceRow
 
 type Elements = dict[ExtendedAttribute, dict[str, Any]]
 """What is to be indexed of an instance: DICOM JSON elements with one value each."""

@@ -31,7 +31,7 @@ from shared.services.frames import frame_index, located, read_frame
 from shared.services.metadata import latest_metadata
 from shared.services.read_ahead import ahead
 from shared.services.stored_file import read_file
-from shared.storage.rows import InstanceRow
+from shared.storage.instance_row import InstanceRow
 from shared.storage.storage import Storage
 
 # Frames in the hands of the codecs, the next one to be sent among them, and the bytes that these may have when decoded.

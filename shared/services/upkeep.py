@@ -17,8 +17,8 @@ from shared.storage.instances import TABLE
 from shared.storage.intents import Intent
 from shared.storage.lookups import instance_key
 from shared.storage.operations import ENDED
-from shared.storage.rows import StudyRow
 from shared.storage.storage import Storage
+from shared.storage.study_rows import StudyRow
 from shared.storage.wire import Entity, Operation, TransactionFailed
 from shared.telemetry import intents_open
 

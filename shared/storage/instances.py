@@ -8,7 +8,8 @@ from itertools import groupby
 from weakref import WeakValueDictionary
 
 from shared.storage import keys
-from shared.storage.rows import INSTANCE_PROPERTIES_WITHOUT_METADATA, InstanceRow, StudyHead
+from shared.storage.instance_row import INSTANCE_PROPERTIES_WITHOUT_METADATA, InstanceRow
+from shared.storage.study_head import StudyHead
 from shared.storage.wire import Operation, Wire, literal
 
 TABLE = "instances"

@@ -34,7 +34,9 @@ from shared.dicom.searchable import (
     words,
 )
 from shared.storage import keys
-from shared.storage.rows import InstanceRow, SeriesRow, StudyHead, StudyRow, Summary, TagValues
+from shared.storage.instance_row import InstanceRow
+from shared.storage.study_head import StudyHead
+from shared.storage.study_rows import SeriesRow, StudyRow, Summary, TagValues
 from shared.storage.wire import literal
 
 ALL_STUDIES = "lookupstudies"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice, pairwise
 
 from shared.dicom.searchable import SEARCHABLE, fold, values
-from shared.storage.rows import Summary
+from shared.storage.study_rows import Summary
 from shared.storage.table_codec import Value
 from shared.storage.wire import literal
 

@@ -13,7 +13,7 @@ from shared.errors import BadRequest
 from shared.services import plan
 from shared.services.query import Query, parse
 from shared.storage.marks import marks
-from shared.storage.rows import Summary
+from shared.storage.study_rows import Summary
 
 texts = st.text(st.sampled_from("abAB ^=é日\u0301'*?"), min_size=1, max_size=40)
 dates = st.dates(date(1000, 1, 1)).map("{:%Y%m%d}".format)

@@ -25,12 +25,13 @@ from shared.services.search import search
 from shared.storage import change_feed, intents, keys
 from shared.storage.account import StorageAccount
 from shared.storage.change_feed import CREATE, Change, Entry
+from shared.storage.instance_row import InstanceRow
 from shared.storage.instances import TABLE
 from shared.storage.intents import STORE, Intent, new_request_id
 from shared.storage.lookups import instance_key, rows_of
 from shared.storage.partitions import DEFAULT
-from shared.storage.rows import ChangeSetRow, InstanceRow, Outbox, StudyHead
 from shared.storage.storage import Storage
+from shared.storage.study_head import ChangeSetRow, Outbox, StudyHead
 from shared.storage.wire import Entity, Operation
 from tests import builders
 from tests.support.host import ROOT

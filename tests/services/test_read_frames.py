@@ -17,8 +17,8 @@ from shared.services.frames import NEAR_BYTES
 from shared.services.metadata import latest_metadata
 from shared.services.races import StudyChanged
 from shared.storage import keys
+from shared.storage.instance_row import InstanceRow
 from shared.storage.partitions import DEFAULT
-from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
 from tests import builders
 from tests.support.services import counted, store_files

@@ -22,8 +22,8 @@ from shared.storage import keys
 from shared.storage.account import StorageAccount
 from shared.storage.lookups import rows_of
 from shared.storage.partitions import DEFAULT
-from shared.storage.rows import StudyHead
 from shared.storage.storage import Storage
+from shared.storage.study_head import StudyHead
 from tests import builders
 from tests.support.archive import archive, load
 from tests.support.services import counted, store_files

@@ -21,8 +21,8 @@ from shared.dicom.transcoding import EXPLICIT_VR_LITTLE_ENDIAN
 from shared.errors import NotAcceptable
 from shared.services import retrieve, transcode
 from shared.services.frames import frame_index
+from shared.storage.instance_row import InstanceRow
 from shared.storage.partitions import DEFAULT
-from shared.storage.rows import InstanceRow
 from shared.storage.storage import Storage
 from tests import builders
 from tests.api.corpus import corpus_files

@@ -9,8 +9,9 @@ from itertools import batched
 from shared.storage import keys
 from shared.storage.lookups import LookupKey, rows_of
 from shared.storage.partitions import DEFAULT
-from shared.storage.rows import SeriesRow, StudyHead, StudyRow, Summary
 from shared.storage.storage import Storage
+from shared.storage.study_head import StudyHead
+from shared.storage.study_rows import SeriesRow, StudyRow, Summary
 
 DAY = 86_400_000_000
 FIRST_DAY = 1_600_000_000_000_000

@@ -17,8 +17,8 @@ from shared.settings import Settings
 from shared.storage import keys
 from shared.storage.change_feed import DELETE, UPDATE, Change
 from shared.storage.partitions import DEFAULT
-from shared.storage.rows import StudyHead
 from shared.storage.storage import Storage
+from shared.storage.study_head import StudyHead
 from shared.storage.wire import Counters
 
 

@@ -1,0 +1,137 @@
+"""The row of an instance as an object, and its codec."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.dicom.change_set import HeadLayout
+from shared.storage import keys
+from shared.storage.properties import number, pack, text, unpack
+from shared.storage.wire import Entity, Value
+
+_ROW_BYTES = 700 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRow:
+    """One stored instance. `packed_metadata` is its DICOM JSON, compressed; empty when the row was read without it.
+
+    `has_pixels` is known also when `frames`, which says where they are, was not read or is not to be found out.
+    `bulk_data` says where the values are that metadata leaves out (shared/dicom/bulk_data.py). `metadata_blob` names the
+    blob that holds the metadata, and `bulk_data` behind it, when they are too long for the row, or when the index of the
+    frames is: then the blob has that behind them, in pages (shared/dicom/frame_pages.py), and `frames` just finds these.
+    `request` and `batch` name the commit that stored the instance, and `replaces` says whether it took the place of another
+    (D-19).
+    """
+
+    series: str
+    sop_instance: str
+    version: int
+    request: str
+    blob: str
+    sop_class: str
+    length: int
+    number: int
+    layout: HeadLayout
+    frames: bytes
+    packed_metadata: bytes
+    bulk_data: bytes = b""
+    metadata_blob: str = ""
+    has_pixels: bool = False
+    batch: int = 0
+    replaces: bool = False
+    etag: str = ""
+
+    @property
+    def blobs(self) -> list[str]:
+        """The blobs that belong to this version of the instance alone."""
+        return [name for name in (self.blob, self.metadata_blob) if name]
+
+    @property
+    def row_key(self) -> str:
+        return keys.instance_row(self.series, self.sop_instance)
+
+    def entity(self, partition_key: str) -> Entity:
+        properties: dict[str, Value] = {
+            "version": self.version,
+            "request": self.request,
+            "blob": self.blob,
+            "sopClass": self.sop_class,
+            "length": self.length,
+            "number": self.number,
+            "transferSyntax": self.layout.transfer_syntax,
+            "headLength": self.layout.head_length,
+            "charsets": "\\".join(self.layout.character_sets),
+            "textBeyondHead": self.layout.text_beyond_head,
+            "updatableBeyondHead": self.layout.updatable_beyond_head,
+            "metadataBlob": self.metadata_blob,
+            "batch": self.batch,
+            "replaces": self.replaces,
+            "hasPixels": self.has_pixels,
+        }
+        properties |= pack("f", self.frames)
+        if not self.metadata_blob:
+            properties |= pack("m", self.packed_metadata) | pack("b", self.bulk_data)
+        return Entity(partition_key, self.row_key, properties, self.etag)
+
+    @classmethod
+    def of(cls, entity: Entity) -> InstanceRow:
+        row = entity.properties
+        series, sop_instance = keys.parse_instance_row(entity.row_key)
+        charsets = text(row, "charsets")
+        return cls(
+            series=series,
+            sop_instance=sop_instance,
+            version=number(row, "version"),
+            request=text(row, "request"),
+            blob=text(row, "blob"),
+            sop_class=text(row, "sopClass"),
+            length=number(row, "length"),
+            number=number(row, "number"),
+            layout=HeadLayout(
+                transfer_syntax=text(row, "transferSyntax"),
+                head_length=number(row, "headLength"),
+                character_sets=tuple(charsets.split("\\")) if charsets else (),
+                text_beyond_head=bool(row.get("textBeyondHead", False)),
+                updatable_beyond_head=bool(row.get("updatableBeyondHead", False)),
+            ),
+            frames=unpack("f", row),
+            bulk_data=unpack("b", row),
+            packed_metadata=unpack("m", row),
+            metadata_blob=text(row, "metadataBlob"),
+            has_pixels=bool(row.get("hasPixels", False)),
+            batch=number(row, "batch"),
+            replaces=bool(row.get("replaces", False)),
+            etag=entity.etag,
+        )
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes the row takes in a transaction, where binary values are base64."""
+        packed = 0 if self.metadata_blob else len(self.packed_metadata) + len(self.bulk_data)
+        return 2048 + (len(self.frames) + packed) * 4 // 3
+
+    def fits(self) -> bool:
+        """Whether the row, with its metadata in it, stays below what one entity may hold."""
+        return len(self.frames) + len(self.packed_metadata) + len(self.bulk_data) < _ROW_BYTES
+
+
+INSTANCE_PROPERTIES_WITHOUT_METADATA = (
+    "PartitionKey",
+    "RowKey",
+    "version",
+    "request",
+    "blob",
+    "sopClass",
+    "length",
+    "number",
+    "transferSyntax",
+    "headLength",
+    "charsets",
+    "textBeyondHead",
+    "updatableBeyondHead",
+    "metadataBlob",
+    "hasPixels",
+    "batch",
+    "replaces",
+)
