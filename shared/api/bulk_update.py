@@ -6,12 +6,12 @@ from typing import Any
 import orjson
 from fastapi import Response
 
-from shared.api.operations import href, poll
+from shared.api.operations import begun
 from shared.api.requests import read_body
 from shared.dicom import tags
 from shared.errors import BadRequest, UnsupportedMediaType
 from shared.services import operations, partitions
-from shared.services.operations import OperationActive, orchestration_status
+from shared.services.operations import orchestration_status
 from shared.services.service import storage
 from shared.services.update_preview import StudyPreview, preview
 from shared.services.update_request import InvalidChanges, UpdateRequest, parse
@@ -19,7 +19,6 @@ from shared.settings import Action
 from shared.storage.operations import UPDATE
 from shared.telemetry import carrier
 from shared.web.data_sets import data_set, failed_attributes
-from shared.web.problems import problem
 from shared.web.routing import Call, endpoint
 
 ORCHESTRATOR = "bulk_update"
@@ -57,19 +56,7 @@ async def post_bulk_update(call: Call) -> Response:
         }
         await client.start_new(ORCHESTRATOR, operation_id, task)
 
-    try:
-        operation_id = await operations.start(account, UPDATE, orchestration_status(client), start)
-    except OperationActive as error:
-        response = problem(HTTPStatus.CONFLICT, error.detail)
-        response.headers["Location"] = href(call, error.operation_id)
-        return response
-    reference = {"id": operation_id, "href": href(call, operation_id)}
-    return Response(
-        orjson.dumps(reference),
-        status_code=HTTPStatus.ACCEPTED,
-        media_type="application/json",
-        headers=poll(call, operation_id),
-    )
+    return await begun(call, operations.start(account, UPDATE, orchestration_status(client), start))
 
 
 def _rejected(comments: list[str]) -> Response:

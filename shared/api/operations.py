@@ -1,6 +1,7 @@
 """`GET operations/{operation}`: how far a long-running operation has come (OPS-1 to OPS-19)."""
 
 import uuid
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
@@ -10,10 +11,11 @@ from fastapi import Response
 
 from shared.errors import BadRequest
 from shared.services import operations
-from shared.services.operations import orchestration_status
+from shared.services.operations import OperationActive, orchestration_status
 from shared.services.service import storage
 from shared.settings import Action
 from shared.storage.operations import ENDED, REINDEX, SUCCEEDED, OperationRow
+from shared.web.problems import problem
 from shared.web.routing import Call, endpoint
 
 RETRY_AFTER_SECONDS = "1"
@@ -41,6 +43,24 @@ async def get_operation(call: Call) -> Response:
 def poll(call: Call, operation_id: str) -> dict[str, str]:
     """The headers that tell a client where and when to ask again."""
     return {"Location": href(call, operation_id), "Retry-After": RETRY_AFTER_SECONDS}
+
+
+async def begun(call: Call, start: Awaitable[str]) -> Response:
+    """202 with a reference to the operation whose id `start` returns (OPS-18); 409 with the Location of the one of its type
+    that has not ended (EQT-25, UPD-17).
+    """
+    try:
+        operation_id = await start
+    except OperationActive as error:
+        response = problem(HTTPStatus.CONFLICT, error.detail)
+        response.headers["Location"] = href(call, error.operation_id)
+        return response
+    return Response(
+        orjson.dumps({"id": operation_id, "href": href(call, operation_id)}),
+        status_code=HTTPStatus.ACCEPTED,
+        media_type="application/json",
+        headers=poll(call, operation_id),
+    )
 
 
 def href(call: Call, operation_id: str) -> str:

@@ -7,17 +7,16 @@ import orjson
 from fastapi import Response
 
 from shared.api.change_feed import timestamp
-from shared.api.operations import href, poll
+from shared.api.operations import begun, href
 from shared.api.requests import page, read_body
 from shared.errors import UnsupportedMediaType
 from shared.services import query_tags
-from shared.services.operations import OperationActive, orchestration_status
+from shared.services.operations import orchestration_status
 from shared.services.service import storage
 from shared.services.tag_request import parse_entries, parse_path, parse_query_status
 from shared.settings import Action
 from shared.storage.query_tags import QueryTag
 from shared.telemetry import carrier
-from shared.web.problems import problem
 from shared.web.routing import Call, endpoint
 
 ORCHESTRATOR = "reindex"
@@ -36,19 +35,7 @@ async def post_tags(call: Call) -> Response:
     async def start(operation_id: str) -> None:
         await client.start_new(ORCHESTRATOR, operation_id, {"operation": operation_id, "trace": carrier()})
 
-    try:
-        operation_id = await query_tags.add(await storage(), entries, orchestration_status(client), start)
-    except OperationActive as error:
-        response = problem(HTTPStatus.CONFLICT, error.detail)
-        response.headers["Location"] = href(call, error.operation_id)
-        return response
-    reference = {"id": operation_id, "href": href(call, operation_id)}
-    return Response(
-        orjson.dumps(reference),
-        status_code=HTTPStatus.ACCEPTED,
-        media_type="application/json",
-        headers=poll(call, operation_id),
-    )
+    return await begun(call, query_tags.add(await storage(), entries, orchestration_status(client), start))
 
 
 @endpoint("get-all-extended-query-tag", Action.READ)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 from shared.dicom.searchable import ExtendedAttribute
@@ -11,6 +10,7 @@ from shared.errors import BadRequest, Conflict, NotFound
 from shared.services import operations
 from shared.services.operations import OrchestrationStatus
 from shared.services.races import ATTEMPTS, contended, lost
+from shared.services.tag_list import change
 from shared.services.tag_request import Entry, NewTag, check_entries
 from shared.storage.operations import CANCELED, REINDEX
 from shared.storage.query_tags import ADDING, DELETING, QueryTag, TagError, TagList
@@ -113,35 +113,21 @@ async def error_count(storage: Storage, tag: QueryTag) -> int:
 
 async def set_query_status(storage: Storage, path: str, enabled: bool) -> tuple[QueryTag, int]:
     """Lets a tag be searched by, or not (EQT-95). Raises NotFound."""
-    for attempt in ATTEMPTS:
-        tags = await storage.query_tags.read()
-        tag = replace(_find(tags, path), enabled=enabled)
-        tags.replace(tag)
-        try:
-            await storage.query_tags.save(tags)
-        except TransactionFailed as error:
-            await lost(error, attempt)
-            continue
-        return tag, await error_count(storage, tag)
-    raise contended()
+    tags = await change(storage, lambda tags: tags.replace(replace(_find(tags, path), enabled=enabled)))
+    tag = _find(tags, path)
+    return tag, await error_count(storage, tag)
 
 
 async def delete(storage: Storage, path: str) -> None:
     """Deletes a tag with its table, its errors included (EQT-105). Raises NotFound."""
-    for attempt in ATTEMPTS:
-        tags = await storage.query_tags.read()
-        tag = replace(_find(tags, path), status=DELETING)
-        tags.replace(tag)
+
+    def give_up(tags: TagList) -> None:
+        tags.replace(replace(_find(tags, path), status=DELETING))
         tags.version += 1
-        try:
-            await storage.query_tags.save(tags)
-        except TransactionFailed as error:
-            await lost(error, attempt)
-            continue
-        await storage.change_feed.announce_tags(tags.version)
-        await _finish_delete(storage, tag)
-        return
-    raise contended()
+
+    tags = await change(storage, give_up)
+    await storage.change_feed.announce_tags(tags.version)
+    await _finish_delete(storage, _find(tags, path))
 
 
 async def finish_deletes(storage: Storage) -> None:
@@ -153,13 +139,7 @@ async def finish_deletes(storage: Storage) -> None:
 
 async def _finish_delete(storage: Storage, tag: QueryTag) -> None:
     await storage.query_tags.delete_table(tag.attribute)
-    tags = await storage.query_tags.read()
-    while any(known.attribute.id == tag.attribute.id for known in tags.tags):
-        tags.tags = [known for known in tags.tags if known.attribute.id != tag.attribute.id]
-        with suppress(TransactionFailed):
-            await storage.query_tags.save(tags)
-            return
-        tags = await storage.query_tags.read()
+    await change(storage, lambda tags: tags.remove(tag))
 
 
 def _find(tags: TagList, path: str) -> QueryTag:

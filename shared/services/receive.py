@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from shared.dicom import bulk_data, dicom_json, frame_pages, frames, tags
 from shared.dicom.change_set import HeadLayout
+from shared.dicom.frame_pages import PAGE_FRAGMENTS
 from shared.dicom.head import HeadScanner, ScannedFile
 from shared.dicom.searchable import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES, Attribute
 from shared.dicom.validation import Findings, validate
@@ -31,7 +32,7 @@ IMPLICIT_VR = 0xB007
 VALIDATION_WARNING = 1
 
 _LARGE_DATA_SET = 512 * 1024
-"""So much takes longer to validate and to encode than the event loop should wait."""
+"""So much takes longer to validate and to encode than the event loop should wait; so do many fragments to index."""
 
 
 @dataclass(slots=True)
@@ -94,7 +95,7 @@ async def receive(
         if scan is None:
             return Received(failure=INVALID_DICOM)
         data, blocks = await stager.finish()
-    if scan.kept_bytes > _LARGE_DATA_SET:
+    if scan.kept_bytes > _LARGE_DATA_SET or (scan.pixel_data and len(scan.pixel_data.fragments) > PAGE_FRAGMENTS):
         received = await asyncio.to_thread(_describe, scan, study, request, blob, strict)
     else:
         received = _describe(scan, study, request, blob, strict)

@@ -7,16 +7,15 @@ that is stored, deleted or updated meanwhile is missed is said in services/tag_i
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from dataclasses import replace
 
-from shared.dicom.searchable import ExtendedAttribute
 from shared.services.tag_errors import record_errors
 from shared.services.tag_index import index_study
+from shared.services.tag_list import change
 from shared.storage.operations import ENDED, REINDEX, RUNNING, SUCCEEDED, OperationRow
-from shared.storage.query_tags import ADDING, READY, TagList
+from shared.storage.query_tags import ADDING, READY, QueryTag, TagList
 from shared.storage.storage import Storage
-from shared.storage.wire import Continuation, TransactionFailed
+from shared.storage.wire import Continuation
 
 STUDIES_PER_BATCH = 100
 _STUDIES_AT_ONCE = 4
@@ -42,7 +41,7 @@ async def batch(
 ) -> tuple[Continuation | None, int]:
     """Indexes the next studies; returns where to go on (None: at the end) and how many have been done by then."""
     tags = await storage.query_tags.read()
-    attributes = _attributes(tags, operation_id)
+    attributes = [tag.attribute for tag in _tags(tags, operation_id)]
     if not attributes:
         return None, total
     studies, following = await storage.lookups.studies(STUDIES_PER_BATCH, after)
@@ -64,23 +63,20 @@ async def batch(
 
 async def end(storage: Storage, operation_id: str) -> None:
     """Makes the tags ready (EQT-85), ends the operation and frees the lock."""
-    tags = await storage.query_tags.read()
-    while _attributes(tags, operation_id):
-        tags.tags = [
-            replace(tag, status=READY, operation="") if (tag.status, tag.operation) == (ADDING, operation_id) else tag
-            for tag in tags.tags
-        ]
-        with suppress(TransactionFailed):
-            await storage.query_tags.save(tags)
-        tags = await storage.query_tags.read()
+
+    def finish(tags: TagList) -> None:
+        for tag in _tags(tags, operation_id):
+            tags.replace(replace(tag, status=READY, operation=""))
+
+    await change(storage, finish)
     operation = await storage.operations.get(operation_id)
     if operation is not None and operation.status not in ENDED:
         await _save(storage, operation, SUCCEEDED, 100)
     await storage.operations.release(REINDEX, operation_id)
 
 
-def _attributes(tags: TagList, operation_id: str) -> list[ExtendedAttribute]:
-    return [tag.attribute for tag in tags.tags if (tag.status, tag.operation) == (ADDING, operation_id)]
+def _tags(tags: TagList, operation_id: str) -> list[QueryTag]:
+    return [tag for tag in tags.tags if (tag.status, tag.operation) == (ADDING, operation_id)]
 
 
 async def _save(storage: Storage, operation: OperationRow, status: str, percent: int) -> None:

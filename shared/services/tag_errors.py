@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
 from shared.dicom.searchable import ExtendedAttribute
+from shared.services.tag_list import change
 from shared.storage import keys
 from shared.storage.change_feed import Change
-from shared.storage.query_tags import TagError
+from shared.storage.query_tags import TagError, TagList
 from shared.storage.storage import Storage
-from shared.storage.wire import TransactionFailed
 
 
 class Problem(NamedTuple):
@@ -52,14 +51,12 @@ async def _mark(storage: Storage, ids: set[int]) -> None:
     known = await storage.query_tags.known(announced)
     if known.version <= announced and ids <= {tag.attribute.id for tag in known.tags if tag.erroneous}:
         return
-    while True:
-        tags = await storage.query_tags.read()
+
+    def mark(tags: TagList) -> None:
         unmarked = [tag for tag in tags.tags if tag.attribute.id in ids and not tag.erroneous]
         for tag in unmarked:
             tags.replace(replace(tag, erroneous=True, enabled=False))
         tags.version += len(unmarked)
-        with suppress(TransactionFailed):
-            if unmarked:
-                await storage.query_tags.save(tags)
-            break
+
+    tags = await change(storage, mark)
     await storage.change_feed.announce_tags(tags.version)

@@ -60,6 +60,10 @@ class TagList:
         """The tag with this path: eight upper-case hexadecimal digits."""
         return next((tag for tag in self.tags if tag.attribute.key == key), None)
 
+    def remove(self, tag: QueryTag) -> None:
+        """Takes out the tag with the same id, if it is still there."""
+        self.tags = [known for known in self.tags if known.attribute.id != tag.attribute.id]
+
     def replace(self, tag: QueryTag) -> None:
         """Puts `tag` in the place of the one with the same id, if that is still there."""
         self.tags = [tag if known.attribute.id == tag.attribute.id else known for known in self.tags]

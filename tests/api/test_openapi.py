@@ -26,7 +26,7 @@ from shared.api.openapi.document import document
 from shared.settings import Settings
 from tests import builders
 from tests.support.dicomweb import Uids, bulk_update, finished, started, store
-from tests.support.host import Host
+from tests.support.host import Host, running_host
 
 EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "8"))
 """Requests for each operation, and as many for the same about an instance that exists."""
@@ -46,16 +46,10 @@ schemathesis.openapi.media_type("multipart/related", st.binary(max_size=300))
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def service(own_azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A host with an account of its own: what is tried here changes extended query tags, and much else."""
-    emulator = Azurite.start(tmp_path_factory.mktemp("azurite"))
-    running = Host(emulator.connection_string, tmp_path_factory.mktemp("host")).start()
-    yield running
-    assert running.stop() == 0
-    emulator.stop()
-    log = running.log.read_text()
-    assert "Traceback" not in log, log[-5000:]
-    assert "Unexpected" not in log, log[-5000:]
+    with running_host(own_azurite.connection_string, tmp_path_factory.mktemp("host")) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from pydicom.uid import generate_uid
 from devhost.azurite import Azurite
 from tests import builders
 from tests.support.dicomweb import Uids, bulk_update, finished, started, store, value
-from tests.support.host import Host
+from tests.support.host import Host, running_host
 
 TAGS = "/v2/extendedquerytags"
 STUDY, SOP = "0020000D", "00080018"
@@ -23,15 +23,10 @@ CREATOR = (0x00091010 & 0xFFFF0000 | 0x10, "LO", "TEST CREATOR")
 
 
 @pytest.fixture(scope="module")
-def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def host(own_azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A service of their own for these tests: each re-index goes through all that is stored."""
-    azurite = Azurite.start(tmp_path_factory.mktemp("azurite"))
-    running = Host(azurite.connection_string, tmp_path_factory.mktemp("host")).start()
-    yield running
-    assert running.stop() == 0
-    azurite.stop()
-    log = running.log.read_text()
-    assert "Traceback" not in log, log[-5000:]
+    with running_host(own_azurite.connection_string, tmp_path_factory.mktemp("host")) as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from os import environ
 
@@ -44,11 +44,9 @@ type Undo = Callable[[], Awaitable[object]] | None
 
 
 @pytest.fixture(scope="module")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+def azurite(own_azurite: Azurite) -> Azurite:
     """An account of its own, as all of it is checked."""
-    emulator = Azurite.start(tmp_path_factory.mktemp("fsck"))
-    yield emulator
-    emulator.stop()
+    return own_azurite
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,18 +21,20 @@ from shared.services.commit import commit
 from shared.services.query import Query
 from shared.services.receive import receive, write_blob
 from shared.services.study_check import check_study
+from shared.services.tag_list import change
 from shared.storage import keys
 from shared.storage.account import StorageAccount
 from shared.storage.intents import STORE, Intent, new_request_id
 from shared.storage.lookups import table_of
 from shared.storage.partitions import DEFAULT
-from shared.storage.query_tags import TagError
+from shared.storage.query_tags import TagError, TagList
 from shared.storage.storage import Storage
-from shared.storage.wire import Operation
+from shared.storage.wire import Operation, TransactionFailed
 from tests import builders
 from tests.support.dicomweb import Uids
 from tests.support.query_tags import add_tags, found, register, remove_tags, run
 from tests.support.services import chunks, counted, store_files
+from tests.support.storage_proxy import StorageProxy
 
 PRIVATE, CREATOR = 0x00091010, "TEST CREATOR"
 
@@ -56,11 +58,9 @@ UPDATED = {"PatientSex": "M", "PatientWeight": "82.5", "OtherPatientNames": "Dup
 
 
 @pytest.fixture(scope="module")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+def azurite(own_azurite: Azurite) -> Azurite:
     """An emulator of their own for these tests: each re-index goes through all that is stored."""
-    emulator = Azurite.start(tmp_path_factory.mktemp("azurite"))
-    yield emulator
-    emulator.stop()
+    return own_azurite
 
 
 @pytest.fixture
@@ -418,3 +418,23 @@ async def test_fsck_checks_and_mends_tags(storage: Storage) -> None:
     assert [violation.what for violation in await check_study(storage, key)]
     assert all([finding.repaired async for finding in fsck.check(storage, repair=True)])
     assert await check_study(storage, key) == []
+
+
+async def test_list_is_changed_once_and_only_if_that_makes_a_difference(behind: Storage, proxy: StorageProxy) -> None:
+    """EQT-42: an answer that gets lost is overcome; a write that the service refuses for good is not tried for ever."""
+
+    def grow(tags: TagList) -> None:
+        tags.version = version + 1
+
+    version = (await behind.query_tags.read()).version
+    proxy.reset()
+    proxy.answer(2, 413)
+    with pytest.raises(TransactionFailed):
+        await change(behind, grow)
+    assert len(proxy.log) == 2
+    proxy.reset()
+    proxy.lose_answer(2)
+    assert (await change(behind, grow)).version == version + 1
+    proxy.reset()
+    assert (await change(behind, grow)).version == version + 1
+    assert len(proxy.log) == 1

@@ -8,7 +8,7 @@ import random
 import re
 import unicodedata
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any
@@ -62,11 +62,9 @@ type Values = dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def azurite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azurite]:
+def azurite(own_azurite: Azurite) -> Azurite:
     """An emulator of their own for these tests: a re-index goes through all that is stored."""
-    emulator = Azurite.start(tmp_path_factory.mktemp("azurite"))
-    yield emulator
-    emulator.stop()
+    return own_azurite
 
 
 @pytest.fixture

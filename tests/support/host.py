@@ -8,6 +8,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,17 @@ class Host:
         assert self._process is not None
         self._process.send_signal(number)
         return self._process.wait(30)
+
+
+@contextmanager
+def running_host(connection_string: str, data: Path) -> Iterator[Host]:
+    """A host that has to end well, and must not log that anything went wrong that it had not expected."""
+    host = Host(connection_string, data).start()
+    yield host
+    assert host.stop() == 0
+    log = host.log.read_text()
+    assert "Traceback" not in log, log[-5000:]
+    assert "Unexpected" not in log, log[-5000:]
 
 
 def free_port() -> int:

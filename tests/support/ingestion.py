@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+from tests.support.http_server import Handler, serving
 
 type Record = dict[str, Any]
 
@@ -38,7 +38,7 @@ class Ingestion:
 
 @contextmanager
 def running_ingestion() -> Iterator[Ingestion]:
-    class Handler(BaseHTTPRequestHandler):
+    class Records(Handler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
@@ -46,23 +46,9 @@ def running_ingestion() -> Iterator[Ingestion]:
             records = json.loads(body)
             ingestion.paths.add(self.path)
             ingestion.records += records
-            answer = json.dumps({"itemsReceived": len(records), "itemsAccepted": len(records), "errors": []}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            accepted = {"itemsReceived": len(records), "itemsAccepted": len(records), "errors": []}
+            self.answer(200, json.dumps(accepted).encode(), Content_Type="application/json")
 
-        def log_message(self, *_: Any) -> None:
-            """Tests want no log."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    ingestion = Ingestion(server.server_port)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(Records) as port:
+        ingestion = Ingestion(port)
         yield ingestion
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from tests.support.http_server import Handler, serving
 
 AUDIENCE = "api://dicom"
 
@@ -78,25 +78,11 @@ def _public(key: PrivateKey, key_id: str) -> dict[str, Any]:
 
 @contextmanager
 def running_issuer() -> Iterator[Issuer]:
-    class Handler(BaseHTTPRequestHandler):
+    class Documents(Handler):
         def do_GET(self) -> None:
             document = None if issuer.is_down else issuer.document(self.path)
-            body = json.dumps(document).encode()
-            self.send_response(200 if document else 503)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            self.answer(200 if document else 503, json.dumps(document).encode())
 
-        def log_message(self, *_: Any) -> None:
-            """Tests want no log."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    issuer = Issuer(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(Documents) as port:
+        issuer = Issuer(f"http://127.0.0.1:{port}")
         yield issuer
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
