@@ -94,6 +94,13 @@ async def proxy(azurite: Azurite) -> AsyncIterator[StorageProxy]:
 
 
 @pytest.fixture
+async def own_proxy(own_azurite: Azurite) -> AsyncIterator[StorageProxy]:
+    """The same for an emulator in which nothing else has left work to the upkeep of a host."""
+    async with running_proxy(own_azurite.connection_string) as running:
+        yield running
+
+
+@pytest.fixture
 async def behind(proxy: StorageProxy) -> AsyncIterator[Storage]:
     """A connection through the proxy."""
     opened = await Storage.open(StorageAccount.from_environment({"AzureWebJobsStorage": proxy.connection_string}))

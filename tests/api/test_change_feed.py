@@ -14,7 +14,6 @@ from urllib.parse import quote
 import pytest
 from pydicom.uid import generate_uid
 
-from devhost.azurite import Azurite
 from tests import builders
 from tests.support.dicomweb import Uids, feed, store, value
 from tests.support.host import Host
@@ -218,20 +217,20 @@ def test_wait(host: Host) -> None:
     assert response.elapsed >= timedelta(seconds=1)
 
 
-async def test_client_that_goes_away_ends_the_waiting(azurite: Azurite, proxy: StorageProxy, tmp_path: Path) -> None:
+async def test_client_that_goes_away_ends_the_waiting(own_proxy: StorageProxy, tmp_path: Path) -> None:
     """D-55."""
-    host = await asyncio.to_thread(Host(proxy.connection_string, tmp_path).start)
+    host = await asyncio.to_thread(Host(own_proxy.connection_string, tmp_path).start)
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", host.port)
         writer.write(f"GET /v2/changefeed?wait=60&offset={2**62} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         async with asyncio.timeout(60):
-            while polls(proxy) < 4:  # noqa: ASYNC110 - nobody tells of the polls
+            while polls(own_proxy) < 4:  # noqa: ASYNC110 - nobody tells of the polls
                 await asyncio.sleep(0.1)
         writer.close()
         await asyncio.sleep(2)
-        seen = polls(proxy)
+        seen = polls(own_proxy)
         await asyncio.sleep(4)
-        assert polls(proxy) <= seen + 1  # upkeep may read it too
+        assert polls(own_proxy) <= seen + 1  # upkeep may read it too
     finally:
         assert await asyncio.to_thread(host.stop) == 0
 

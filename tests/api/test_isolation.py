@@ -125,11 +125,11 @@ def attack(service: Host, proxy: StorageProxy) -> None:
     assert SECRET in service.get(f"{hidden}/metadata").text
 
 
-async def test_requests_stay_in_their_partition(proxy: StorageProxy, tmp_path: Path) -> None:
+async def test_requests_stay_in_their_partition(own_proxy: StorageProxy, tmp_path: Path) -> None:
     """Whatever a request names: each key that storage is asked for is one of its own partition."""
 
     def run() -> None:
-        with running(proxy, tmp_path) as service:
-            attack(service, proxy)
+        with running(own_proxy, tmp_path) as service:
+            attack(service, own_proxy)
 
     await asyncio.to_thread(run)
