@@ -30,7 +30,7 @@ def comments(item: dict[str, Any]) -> list[str]:
 
 
 def test_stored(host: Host) -> None:
-    """STOW-1, STOW-92, STOW-111, STOW-120 to STOW-123, STOW-125, D-7: neither RetrieveURL nor failures at the top."""
+    """STOW-1, STOW-11, STOW-92, STOW-111, STOW-120 to STOW-123, STOW-125, D-7: neither RetrieveURL nor failures at the top."""
     file = builders.instance()
     uids = Uids.of(file)
     response = store(host, file)
@@ -466,7 +466,7 @@ def small_host(azurite: Azurite, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 def test_limits(small_host: Host) -> None:
-    """STOW-25, STOW-26, D-17: of a part, of a request with and without Content-Length; nothing is stored."""
+    """STOW-25, STOW-26, STOW-30, STOW-31, D-17: of a part, of a request with and without Content-Length; nothing is stored."""
     small, large = builders.instance(rows=80, columns=80), builders.instance(rows=120, columns=120)
     assert store(small_host, small).status_code == 200
     response = store(small_host, builders.instance(rows=0), large)
