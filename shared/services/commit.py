@@ -1,4 +1,8 @@
-"""Makes received instances visible: the entity group transaction that adds them to their study (STOW-133, QIDO-110)."""
+"""Makes received instances visible: the entity group transaction that adds them to their study (STOW-133, QIDO-110).
+
+The rows of the instances name the request and the batch of it that they belong to. A transaction may hold batches of several
+requests (services/turns.py).
+"""
 
 from __future__ import annotations
 
@@ -36,41 +40,67 @@ class Committed:
     duplicates: list[Received]
     unchanged: list[Received]
 
+    def of(self, batch: Sequence[Received]) -> Committed:
+        """What became of one of the batches."""
+        members, [writer] = {id(item) for item in batch}, _writers(batch)
+        return replace(
+            self,
+            stored=[row for row in self.stored if feed_writer(row.request, row.batch) == writer],
+            duplicates=[item for item in self.duplicates if id(item) in members],
+            unchanged=[item for item in self.unchanged if id(item) in members],
+        )
+
+
+class Room:
+    """What still fits into one transaction: no instance twice, and with each series its row."""
+
+    def __init__(self) -> None:
+        self._rows: set[str] = set()
+        self._series: set[str] = set()
+        self._bytes = 0
+
+    def take(self, items: Iterable[Received]) -> bool:
+        """Whether there is room for all of `items`, which then take it."""
+        rows = [_row(item) for item in items]
+        names, series = {row.row_key for row in rows}, {row.series for row in rows} | self._series
+        size = self._bytes + sum(row.weight for row in rows)
+        is_full = len(self._rows) + len(names) + len(series) > ROWS_PER_TRANSACTION or size > BYTES_PER_TRANSACTION
+        if self._rows and (is_full or not self._rows.isdisjoint(names)):
+            return False
+        self._rows |= names
+        self._series = series
+        self._bytes = size
+        return True
+
 
 def batches(received: Sequence[Received]) -> list[list[Received]]:
     """The instances of one study, cut so that each part fits into one transaction."""
     parts: list[list[Received]] = [[]]
-    size = 0
-    series: set[str] = set()
+    room = Room()
     for item in received:
-        row = _row(item)
-        rows = len(parts[-1]) + 1 + len(series | {row.series})
-        if parts[-1] and (rows > ROWS_PER_TRANSACTION or size + row.weight > BYTES_PER_TRANSACTION):
+        if not room.take([item]):
             parts.append([])
-            size = 0
-            series.clear()
+            room = Room()
+            room.take([item])
         parts[-1].append(item)
-        size += row.weight
-        series.add(row.series)
     return parts
 
 
-async def commit(
-    storage: Storage, key: str, request: str, batch: int, received: Sequence[Received], *, replacing: bool
-) -> Committed:
-    """Adds instances to the study `key`; `batch` tells apart the commits of a request. Those that exist already are left
-    out, or with `replacing` give way to what was received (D-19).
+async def commit(storage: Storage, key: str, received: Sequence[Received], *, replacing: bool) -> Committed:
+    """Adds instances to the study `key`. Those that exist already are left out, or with `replacing` give way to what was
+    received (D-19), all of it by one request.
 
     Every attempt begins with what the study's rows say and ends in one conditional write. Raises Unavailable when other
-    writers win too often, or when upkeep has given this request up for dead.
+    writers win too often, or when upkeep has given a request up for dead.
     """
     pending = list(received)
+    requests = {_row(item).request for item in received}
     duplicates: list[Received] = []
     there = await _there(storage, key, pending) if replacing else {}
     equal = await _equal(storage, pending, there)
     for attempt in ATTEMPTS:
         head = await storage.instances.head(key)
-        if request in head.fences:
+        if not requests.isdisjoint(head.fences):
             raise Unavailable("The request took too long and was given up.")
         held = {row_key: row for row_key, row in there.items() if head.holds(row)}
         if not replacing:
@@ -84,20 +114,20 @@ async def commit(
         if not new:
             return Committed(head, before, [], duplicates, unchanged)
         replaced = [there[_row(item).row_key] for item in new if _row(item).row_key in there]
-        after, rows = with_added(head, new, replaced, batch)
+        after, rows = with_added(head, new, replaced)
         if any(row.replaces for row in rows):
-            await publish_all(storage, key, head, request)
+            await publish_all(storage, key, head, rows[0].request)
             after = await without_gone(storage, key, after, {row.version for row in replaced})
         stale = {*before, *await _lookups(storage, key, head, replaced)} - set(rows_of(key, after))
         if stale:
-            after.outbox.append(_outbox(key, head, feed_writer(request, batch), stale, replaced))
+            after.outbox.append(_outbox(key, head, _writers(new)[0], stale, replaced))
         try:
             etags = await storage.instances.commit(_operations(key, head, after, rows))
         except TransactionFailed as error:
             await lost(error, attempt)
             there = await _there(storage, key, pending)
-            if await _committed(storage, request, batch, there.values()):
-                return await _again(storage, key, request, pending, duplicates, there)
+            if await _committed(storage, pending, there.values()):
+                return await _again(storage, key, pending, duplicates, there)
             if replacing:
                 equal = await _equal(storage, pending, there)
             continue
@@ -138,27 +168,32 @@ def _outbox(
     return Outbox(name, sorted(stale), name, changes, [blob for row in replaced for blob in row.blobs])
 
 
-async def _committed(storage: Storage, request: str, batch: int, there: Iterable[InstanceRow]) -> bool:
+async def _committed(storage: Storage, received: Sequence[Received], there: Iterable[InstanceRow]) -> bool:
     """Whether an earlier attempt was committed although its answer got lost.
 
     Nobody deletes or replaces what it has stored without telling the change feed of it first.
     """
-    if any((row.request, row.batch) == (request, batch) for row in there):
+    writers = _writers(received)
+    if any(feed_writer(row.request, row.batch) in writers for row in there):
         return True
-    return await storage.change_feed.knows(feed_writer(request, batch))
+    return bool(writers) and await storage.change_feed.knows(writers[0])
 
 
 async def _again(
     storage: Storage,
     key: str,
-    request: str,
     received: Sequence[Received],
     duplicates: list[Received],
     there: Mapping[str, InstanceRow],
 ) -> Committed:
     """What has become of instances that an earlier attempt has committed."""
     head = await storage.instances.head(key)
-    own = {row_key: row for row_key, row in there.items() if row.request == request and head.holds(row)}
+    writers = _writers(received)
+    own = {
+        row_key: row
+        for row_key, row in there.items()
+        if feed_writer(row.request, row.batch) in writers and head.holds(row)
+    }
     others = [item for item in received if _row(item).row_key not in own]
     return Committed(head, {}, list(own.values()), duplicates, others)
 
@@ -177,6 +212,11 @@ async def _equal(storage: Storage, received: Sequence[Received], there: Mapping[
     rows = [_row(item) for item in received]
     equals = await asyncio.gather(*map(equal, rows))
     return {row.row_key for row, same in zip(rows, equals, strict=True) if same}
+
+
+def _writers(received: Iterable[Received]) -> list[str]:
+    """The names under which the change feed is told of the batches."""
+    return list(dict.fromkeys(feed_writer(_row(item).request, _row(item).batch) for item in received))
 
 
 def _row(item: Received) -> InstanceRow:

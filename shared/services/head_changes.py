@@ -17,7 +17,7 @@ from shared.storage.wire import Operation
 
 
 def with_added(
-    head: StudyHead, received: Sequence[Received], replaced: Sequence[InstanceRow], batch: int
+    head: StudyHead, received: Sequence[Received], replaced: Sequence[InstanceRow]
 ) -> tuple[StudyHead, list[InstanceRow]]:
     """The head of the study with the instances in it, and their rows with versions.
 
@@ -39,7 +39,6 @@ def with_added(
         row = replace(
             item.row,
             version=version + len(rows),
-            batch=batch,
             replaces=old is not None and head.holds(old),
             etag=old.etag if old else "",
         )

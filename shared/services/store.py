@@ -16,12 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from shared.dicom.searchable import Attribute
-from shared.services.commit import Committed, batches, commit
+from shared.services.commit import Committed, batches
 from shared.services.publish import publish_stored
 from shared.services.receive import Received, receive, write_blob
-from shared.services.settle import settle
 from shared.services.tag_index import catch_up, instance_keys
 from shared.services.tag_values import stored_tag_values
+from shared.services.turns import commit_in_turn
 from shared.settings import Settings
 from shared.storage import keys
 from shared.storage.intents import STORE, Intent, new_request_id
@@ -158,12 +158,12 @@ class _StoreRequest:
             self._batches += 1
             number = self._batches  # commits of other studies go on meanwhile
             tags = await self._storage.query_tags.known(self._storage.change_feed.tags_version)
-            for item in batch if tags.indexed else ():
+            for item in batch:
                 assert item.row is not None
-                item.tags = stored_tag_values(item.row, tags.indexed)
-            async with self._storage.instances.lock(key):
-                committed = await commit(self._storage, key, self.id, number, batch, replacing=self._replacing)
-                await settle(self._storage, key, committed.head, committed.before)
+                item.row = replace(item.row, batch=number)
+                if tags.indexed:
+                    item.tags = stored_tag_values(item.row, tags.indexed)
+            committed = await commit_in_turn(self._storage, key, batch, replacing=self._replacing)
             await self._publish(key, committed, batch)
             await catch_up(self._storage, key, tags)
             await self._remove_superfluous(committed)
@@ -177,8 +177,9 @@ class _StoreRequest:
         tags = {item.row.row_key: item.tags for item in batch if item.row}
         lookups = [instance_key(key, row) for row in committed.stored]
         lookups += [name for row in committed.stored for name in instance_keys(key, row, tags[row.row_key])]
-        await self._storage.lookups.write(dict.fromkeys(lookups, "{}"))
-        await publish_stored(self._storage, key, committed.stored)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._storage.lookups.write(dict.fromkeys(lookups, "{}")))
+            group.create_task(publish_stored(self._storage, key, committed.stored))
 
     async def _remove_superfluous(self, committed: Committed) -> None:
         for item in committed.duplicates:

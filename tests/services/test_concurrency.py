@@ -18,6 +18,7 @@ from shared.services.query import Query, parse
 from shared.services.receive import Received, receive, write_blob
 from shared.services.search import search
 from shared.services.store import ALREADY_EXISTS
+from shared.services.turns import commit_in_turn
 from shared.storage import keys
 from shared.storage.change_feed import CREATE, Change
 from shared.storage.intents import STORE, Intent, new_request_id
@@ -26,7 +27,7 @@ from shared.storage.storage import Storage
 from shared.storage.wire import BlobNotFound
 from tests import builders
 from tests.support.dicomweb import Uids
-from tests.support.services import chunks, feed, store_files
+from tests.support.services import chunks, content, counted, feed, store_files
 
 
 def change(study: str, number: int) -> Change:
@@ -49,10 +50,12 @@ async def test_feed_orders_writers_of_two_hosts(storage: Storage, other_host: St
 
 
 async def test_hundred_requests_into_one_new_study(storage: Storage, other_host: Storage) -> None:
-    """All are stored and the counts are right, whichever host they come through."""
+    """All are stored and the counts are right, whichever host they come through, and without storms of retries."""
     study, series = generate_uid(), [generate_uid(), generate_uid()]
     files = [builders.instance(study, series[n % 2], rows=0) for n in range(100)]
-    results = await asyncio.gather(*(store_files((storage, other_host)[n % 2], [f]) for n, f in enumerate(files)))
+    with counted(storage) as spent, counted(other_host) as spent_there:
+        results = await asyncio.gather(*(store_files((storage, other_host)[n % 2], [f]) for n, f in enumerate(files)))
+    assert spent.transactions + spent_there.transactions < 8 * 100
     assert all(len(result.stored) == 1 for result in results)
     head = await storage.instances.head(keys.study_partition(DEFAULT, study))
     assert head.study is not None
@@ -83,6 +86,34 @@ async def test_same_instance_from_eight_clients(storage: Storage, other_host: St
             assert b"".join(found) == file
 
 
+async def test_requests_that_wait_for_each_other(storage: Storage) -> None:
+    """One that goes away in its turn, one that upkeep has given up, and one whose instance exists harm no other."""
+    there = builders.instance(rows=0)
+    study = Uids.of(there).study
+    key = keys.study_partition(DEFAULT, study)
+    await store_files(storage, [there])
+    given_up = new_request_id()
+    late = await received_by(storage, given_up, builders.instance(study, rows=0))
+    await upkeep.resolve(storage, Intent(given_up, STORE, {key}))
+    files = [builders.instance(study, rows=0) for _ in range(4)]
+    async with storage.instances.lock(key):
+        leaving, *others = [asyncio.create_task(store_files(storage, [file])) for file in files]
+        await asyncio.sleep(0.5)
+        refused = asyncio.create_task(commit_in_turn(storage, key, [late], replacing=False))
+        again = asyncio.create_task(store_files(storage, [there, builders.instance(study, rows=0)]))
+        await asyncio.sleep(0.5)
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    with pytest.raises(Unavailable):
+        await refused
+    results = [*await asyncio.gather(*others), await again]
+    assert [item.failure for result in results for item in result.files] == [None, None, None, ALREADY_EXISTS, None]
+    stored = {item.sop_instance for result in results for item in result.stored} | {Uids.of(there).instance}
+    assert stored <= set(await content(storage, study)) <= stored | {Uids.of(files[0]).instance}
+
+
 async def received_by(storage: Storage, request: str, file: bytes) -> Received:
     received = await receive(storage.wire, chunks(file), request=request, number=0, study=None, max_bytes=1 << 30)
     await write_blob(storage.wire, received)
@@ -96,7 +127,7 @@ async def test_request_that_upkeep_has_undone_cannot_commit(storage: Storage) ->
     key = keys.study_partition(DEFAULT, received.study)
     await upkeep.resolve(storage, Intent(request, STORE, {key}))
     with pytest.raises(Unavailable):
-        await commit(storage, key, request, 1, [received], replacing=False)
+        await commit(storage, key, [received], replacing=False)
     assert received.row is not None
     with pytest.raises(BlobNotFound):
         [chunk async for chunk in storage.wire.read_blob(received.row.blob)]
@@ -112,7 +143,7 @@ async def test_request_that_died_after_its_commit_is_finished(storage: Storage) 
     key = keys.study_partition(DEFAULT, received.study)
     intent = Intent(request, STORE, {key})
     await storage.intents.write(intent)
-    await commit(storage, key, request, 1, [received], replacing=False)
+    await commit(storage, key, [received], replacing=False)
     await asyncio.gather(upkeep.resolve(storage, intent), upkeep.resolve(storage, intent))
     await upkeep.resolve(storage, intent)
     assert len(await search(storage, DEFAULT, parse(Query(Level.STUDY), [("PatientID", patient)]), "")) == 1
@@ -144,7 +175,7 @@ async def test_search_reads_studies_in_flight_from_their_own_rows(storage: Stora
     key = keys.study_partition(DEFAULT, study)
     await storage.intents.write(Intent(request, STORE, {key}))
     received = await received_by(storage, request, builders.instance(study, PatientID=new))
-    await commit(storage, key, request, 1, [received], replacing=False)
+    await commit(storage, key, [received], replacing=False)
 
     async def assert_gone() -> None:
         for level, value in itertools.product(Level, (old, f"{old[:-3]}*", f"*{old[3:]}*")):

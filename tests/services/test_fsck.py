@@ -328,7 +328,7 @@ async def test_entries_that_the_feed_lacks_are_appended(storage: Storage, study:
         max_bytes=1 << 30,
     )
     await write_blob(storage.wire, received)
-    await commit(storage, study.key, request, 1, [received], replacing=False)
+    await commit(storage, study.key, [received], replacing=False)
     report = await found(storage, repair=True)
     assert ("1 entries of the change feed are missing", True) in report
     assert all(done for _, done in report), report

@@ -299,7 +299,7 @@ async def test_store_that_died_before_it_learnt_of_the_tag(storage: Storage) -> 
     key = keys.study_partition(DEFAULT, received.study)
     intent = Intent(request, STORE, {key})
     await storage.intents.write(intent)
-    await commit(storage, key, request, 1, [received], replacing=False)
+    await commit(storage, key, [received], replacing=False)
     operation = await register(storage, ("PatientSex", "study"), ("SliceThickness", "instance"))
     await reindex.begin(storage, operation)
     await reindex.end(storage, operation)

@@ -42,7 +42,7 @@ async def commit_only(storage: Storage, key: str, request: str, file: bytes) -> 
     """What a request has done that dies after its commit."""
     received = await receive(storage.wire, chunks(file), request=request, number=0, study=None, max_bytes=1 << 30)
     await write_blob(storage.wire, received)
-    await commit(storage, key, request, 1, [received], replacing=True)
+    await commit(storage, key, [received], replacing=True)
 
 
 async def test_instance_gives_way(storage: Storage) -> None:
