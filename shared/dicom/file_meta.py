@@ -13,7 +13,8 @@ from shared.errors import InvalidDicom
 IMPLEMENTATION_CLASS_UID: Final = "2.25.39787918975405681081719257424303329366"
 IMPLEMENTATION_VERSION_NAME: Final = "AZDICOMFN_0_1"
 
-_PREAMBLE: Final = bytes(128) + b"DICM"
+PREAMBLE: Final = bytes(128) + b"DICM"
+"""The preamble as it is written, and the prefix."""
 _GROUP: Final = b"\x02\x00"
 
 
@@ -22,7 +23,7 @@ def end_of_file_meta(start: bytes | bytearray, is_deflated: bool) -> int | None:
 
     A deflated data set may begin like an element of group 0002; then the group length tells them apart.
     """
-    offset, end = len(_PREAMBLE), None
+    offset, end = len(PREAMBLE), None
     while start[offset : offset + 2] == _GROUP and not (is_deflated and offset == end):
         try:
             header = EXPLICIT_VR_LITTLE_ENDIAN.read_header(start, offset)
@@ -50,7 +51,7 @@ def patch_file_meta(start: bytes, transfer_syntax: str = "") -> bytes:
     replacements = {
         tag: encode(tag, vr, value.encode() + padding * (len(value) % 2)) for tag, vr, value, padding in values
     }
-    elements = split(start, len(_PREAMBLE), EXPLICIT_VR_LITTLE_ENDIAN)
+    elements = split(start, len(PREAMBLE), EXPLICIT_VR_LITTLE_ENDIAN)
     stored = [(tag, element) for tag, element in elements if tag != tags.FILE_META_GROUP_LENGTH]
     file_meta = b"".join(element for _, element in replace(stored, replacements))
-    return _PREAMBLE + encode(tags.FILE_META_GROUP_LENGTH, "UL", len(file_meta).to_bytes(4, "little")) + file_meta
+    return PREAMBLE + encode(tags.FILE_META_GROUP_LENGTH, "UL", len(file_meta).to_bytes(4, "little")) + file_meta

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from shared.dicom import bulk_data, dicom_json, frame_pages, frames, tags
+from shared.dicom.beginning import missing_beginning
 from shared.dicom.change_set import HeadLayout
 from shared.dicom.frame_pages import PAGE_FRAGMENTS
 from shared.dicom.head import HeadScanner, ScannedFile
@@ -76,7 +77,7 @@ async def receive(
     scanner: HeadScanner | None = HeadScanner()
     length = 0
     async with _BlockStager(wire, blob) as stager:
-        async for chunk in chunks:
+        async for chunk in _whole(chunks):
             length += len(chunk)
             if length > max_bytes:
                 raise PayloadTooLarge(f"The request exceeded the allowed limit of {max_bytes} bytes.")
@@ -179,6 +180,22 @@ def _uid(scan: ScannedFile, tag: int) -> str:
         if element.tag == tag and isinstance(element.value, bytes):
             return element.value.decode("ascii", "replace").split("\\")[0].strip(" \0")
     return ""
+
+
+async def _whole(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The chunks of a file, after what is missing before them."""
+    start = b""
+    is_whole = False
+    async for chunk in chunks:
+        if is_whole:
+            yield chunk
+            continue
+        start += chunk
+        if (missing := missing_beginning(start, is_all=False)) is not None:
+            is_whole = True
+            yield missing + start
+    if not is_whole:
+        yield (missing_beginning(start, is_all=True) or b"") + start
 
 
 class _BlockStager:

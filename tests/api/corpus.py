@@ -110,6 +110,7 @@ _BLANK_PATIENT_ID: Final = Stored(left_out=("00100020",))  # STOW-54
 _LEADING_ZERO: Final = "300C0002.00081155"  # a component of ReferencedSOPInstanceUID, which STOW-6B forbids
 
 _WITH_A_WARNING: Final = {
+    "test_files/rtstruct.dcm": Stored(implicit_vr=True),  # without preamble, prefix and File Meta Information
     "pydicom-data/JPGLosslessP14SV1_1s_1f_8b.dcm": _BLANK_PATIENT_ID,
     "pydicom-data/emri_small.dcm": _BLANK_PATIENT_ID,
     "pydicom-data/emri_small_RLE.dcm": _BLANK_PATIENT_ID,
@@ -146,7 +147,6 @@ _EXCERPT: Final = Refused("a few elements, none of which identifies an instance:
 _PALETTE: Final = Refused("palettes belong to no study: StudyInstanceUID is absent", ("0020000D",))
 _NO_STUDY: Final = Refused("an image without a study: StudyInstanceUID is absent", ("0020000D",))
 _NO_PATIENT_ID: Final = Refused("PatientID is absent", ("00100020",))
-_BARE_DATA_SET: Final = Refused("a data set without preamble, prefix and File Meta Information is no Part 10 file")
 _NOT_DICOM: Final = Refused("another format")
 
 REFUSED: Final = {
@@ -160,7 +160,9 @@ REFUSED: Final = {
     "palettes/spring.dcm": _PALETTE,
     "palettes/summer.dcm": _PALETTE,
     "palettes/winter.dcm": _PALETTE,
-    "pydicom-data/OT-PAL-8-face.dcm": _BARE_DATA_SET,
+    "pydicom-data/OT-PAL-8-face.dcm": Refused(
+        "PatientID is absent; date and time of the study are worth a warning", ("00100020", "00080020", "00080030")
+    ),
     "pydicom-data/bad_sequence.dcm": Refused(
         "hashes stand in the place of the UIDs; those in the place of StudyID and PatientAge are worth a warning",
         ("0020000D", "0020000E", "00080018", "00200010", "00101010"),
@@ -180,8 +182,8 @@ REFUSED: Final = {
         "PatientID is absent; dates and times in the format of ACR-NEMA are worth a warning",
         ("00100020", "00080020", "00080030"),
     ),
-    "test_files/ExplVR_BigEndNoMeta.dcm": _BARE_DATA_SET,
-    "test_files/ExplVR_LitEndNoMeta.dcm": _BARE_DATA_SET,
+    "test_files/ExplVR_BigEndNoMeta.dcm": _NO_PATIENT_ID,
+    "test_files/ExplVR_LitEndNoMeta.dcm": _NO_PATIENT_ID,
     "test_files/GDCMJ2K_TextGBR.dcm": _NO_PATIENT_ID,
     "test_files/JPEGLSNearLossless_08.dcm": _NO_STUDY,
     "test_files/JPEGLSNearLossless_16.dcm": _NO_STUDY,
@@ -206,12 +208,13 @@ REFUSED: Final = {
     "test_files/empty_charset_LEI.dcm": _EXCERPT,
     "test_files/meta_missing_tsyntax.dcm": Refused("TransferSyntaxUID, which PS3.10 7.1 requires, is absent"),
     "test_files/nested_priv_SQ.dcm": _EXCERPT,
-    "test_files/no_meta.dcm": _BARE_DATA_SET,
+    "test_files/no_meta.dcm": Refused(
+        "a blank stands before a data set without preamble, prefix and File Meta Information"
+    ),
     "test_files/no_meta_group_length.dcm": _EXCERPT,
     "test_files/priv_SQ.dcm": _EXCERPT,
     "test_files/rtplan.dump": _NOT_DICOM,
     "test_files/rtplan_truncated.dcm": Refused("the file ends within a sequence"),
-    "test_files/rtstruct.dcm": _BARE_DATA_SET,
     "test_files/rtstruct.dump": _NOT_DICOM,
     "test_files/test1.json": _NOT_DICOM,
     "test_files/test_PN.json": _NOT_DICOM,

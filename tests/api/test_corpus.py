@@ -38,19 +38,20 @@ def test_stored(host: Host, name: str) -> None:
     """STOW-80, STOW-82, STOW-90, STOW-111, STOW-112, STOW-123, D-11, D-12, WADO-82 to WADO-85."""
     file = corpus_files()[name].read_bytes()
     outcome = STORED[name]
-    path = PARTITIONS[name] + Uids.of(file).instance_path
 
     response = store(host, file, base=PARTITIONS[name])
     assert response.status_code == (202 if outcome.warning else 200), response.text
     assert response.json().keys() == {"00081199"}
     [item] = response.json()["00081199"]["Value"]
-    assert value(item, "00081190") == host.url + path
     assert value(item, "00081196") == outcome.warning
     assert comment_tags(item) == sorted(left_out[-8:] for left_out in outcome.left_out)
 
-    assert host.get(path, Accept=ANY_FILE).content == bytes(128) + file[128:]
+    path = value(item, "00081190").removeprefix(host.url)
+    stored = host.get(path, Accept=ANY_FILE).content
+    assert stored == bytes(128) + file[128:] or (file[128:132] != b"DICM" and stored.endswith(file))
+    assert path == PARTITIONS[name] + Uids.of(stored).instance_path
     [metadata] = host.get(f"{path}/metadata").json()
-    assert normalised(metadata) == expected(file, outcome.left_out)
+    assert normalised(metadata) == expected(stored, outcome.left_out)
 
 
 @pytest.mark.parametrize("name", REFUSED)

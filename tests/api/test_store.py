@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,9 +11,11 @@ from typing import Any
 
 import pytest
 import requests
+from pydicom import dcmread
 from pydicom.uid import generate_uid
 
 from devhost.azurite import Azurite
+from shared.dicom.file_meta import end_of_file_meta
 from tests import builders
 from tests.support.dicomweb import ANY_FILE, MULTIPART, Uids, feed, multipart, store, value
 from tests.support.host import Host
@@ -402,6 +405,20 @@ def test_preamble_is_zeroed(host: Host) -> None:
     store(host, file)
     stored = host.get(f"/v2{Uids.of(file).instance_path}", Accept=ANY_FILE).content
     assert stored == bytes(128) + file[128:]
+
+
+@pytest.mark.parametrize("what", ["preamble", "prefix", "file meta information"])
+def test_beginning_that_is_missing(host: Host, what: str) -> None:
+    """PS3.10 7.1: it is put before what comes, in chunks of any size; the rest is kept byte for byte."""
+    file = builders.instance()
+    length = {"preamble": 128, "prefix": 132, "file meta information": end_of_file_meta(file, is_deflated=False)}[what]
+    body, content_type = multipart([file[length:]])
+    pieces = (body[n : n + 100] for n in range(0, len(body), 100))
+    assert host.call("POST", "/v2/studies", pieces, Content_Type=content_type).status_code == 200
+    stored = host.get(f"/v2{Uids.of(file).instance_path}", Accept=ANY_FILE).content
+    assert stored.endswith(file[length:])
+    assert dcmread(io.BytesIO(stored)) == dcmread(io.BytesIO(file))
+    assert what == "file meta information" or stored == file
 
 
 @pytest.mark.parametrize("ending", [b"\r\n", b"\n\n", b"\r\r", b"--"])

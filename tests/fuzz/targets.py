@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 import orjson
 
 from shared.dicom import dicom_json, tags
+from shared.dicom.beginning import missing_beginning
 from shared.dicom.change_set import Changes, HeadLayout, patch_file, patch_metadata
 from shared.dicom.element import ScannedFile
 from shared.dicom.frames import locate_frames
@@ -45,6 +46,7 @@ VALUES: Final = ("", "CT", "Doe^Jane=山田", "20240131", "101112.5", "1.5", "12
 
 def head(data: bytes) -> None:
     """The scanner, and all that a store does with what it has found: STOW-27, STOW-40 to STOW-85."""
+    data = (missing_beginning(data, is_all=True) or b"") + data
     content = scan(data, [len(data)])
     assert scan(data, chunk_sizes(data)) == content, "The size of chunks makes a difference."
     if content is None:

@@ -370,8 +370,7 @@ def test_encapsulated_pixel_data_of_an_icon_is_not_that_of_the_instance() -> Non
 # Files that are refused
 
 TRUNCATED = "ends within"
-# pydicom can be forced to guess what the last three are. A client could not read them back as the Part 10 file that it
-# asks for, and they have nothing to tell their transfer syntax by: they are refused (STOW-27).
+# The last three get what they lack before they come here (test_beginning.py).
 MALFORMED = {
     "empty": (b"", "empty"),
     "no prefix": (bytes(200), "DICM"),
