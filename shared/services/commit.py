@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shared.errors import Unavailable
-from shared.services.head_changes import head_operations, with_added
+from shared.services.head_changes import as_written, head_operations, with_added
 from shared.services.publish import deleted, feed_writer, publish_all
 from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.receive import Received
@@ -90,7 +90,8 @@ async def commit(storage: Storage, key: str, received: Sequence[Received], *, re
     """Adds instances to the study `key`. Those that exist already are left out, or with `replacing` give way to what was
     received (D-19), all of it by one request.
 
-    Every attempt begins with what the study's rows say and ends in one conditional write. Raises Unavailable when other
+    Every attempt begins with what the study's rows say, or said after the last commit of this process, and ends in one
+    conditional write. Raises Unavailable when other
     writers win too often, or when upkeep has given a request up for dead.
     """
     pending = list(received)
@@ -98,8 +99,9 @@ async def commit(storage: Storage, key: str, received: Sequence[Received], *, re
     duplicates: list[Received] = []
     there = await _there(storage, key, pending) if replacing else {}
     equal = await _equal(storage, pending, there)
+    recent = None if replacing else storage.instances.recent_heads.take(key)  # it tells nothing without a commit
     for attempt in ATTEMPTS:
-        head = await storage.instances.head(key)
+        head, recent = recent or await storage.instances.head(key), None
         if not requests.isdisjoint(head.fences):
             raise Unavailable("The request took too long and was given up.")
         held = {row_key: row for row_key, row in there.items() if head.holds(row)}
@@ -121,9 +123,12 @@ async def commit(storage: Storage, key: str, received: Sequence[Received], *, re
         stale = {*before, *await _lookups(storage, key, head, replaced)} - set(rows_of(key, after))
         if stale:
             after.outbox.append(_outbox(key, head, _writers(new)[0], stale, replaced))
+        operations = _operations(key, head, after, rows)
         try:
-            etags = await storage.instances.commit(_operations(key, head, after, rows))
+            etags = await storage.instances.commit(operations)
         except TransactionFailed as error:
+            if error.index == 0:
+                storage.instances.recent_heads.lost(key)
             await lost(error, attempt)
             there = await _there(storage, key, pending)
             if await _committed(storage, pending, there.values()):
@@ -131,8 +136,8 @@ async def commit(storage: Storage, key: str, received: Sequence[Received], *, re
             if replacing:
                 equal = await _equal(storage, pending, there)
             continue
-        assert after.study is not None
-        after.study = replace(after.study, etag=etags[0])
+        after = as_written(key, after, operations, etags)
+        storage.instances.recent_heads.put(key, after)
         return Committed(after, before, rows, duplicates, unchanged)
     raise contended()
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from shared.dicom.searchable import MODALITIES_IN_STUDY, MODALITY, Level, values
 from shared.services.receive import Received
 from shared.services.tag_index import merged
+from shared.storage import keys
 from shared.storage.instance_row import InstanceRow
 from shared.storage.study_head import StudyHead
 from shared.storage.study_rows import SeriesRow, StudyRow, Summary
@@ -89,6 +90,15 @@ def head_operations(key: str, head: StudyHead, after: StudyHead) -> list[Operati
         if known.get(name) != series:
             operations.append(Operation("update" if name in known else "insert", series.entity(key)))
     return operations + [Operation("upsert", outbox.entity(key)) for outbox in after.outbox[len(head.outbox) :]]
+
+
+def as_written(key: str, after: StudyHead, operations: Sequence[Operation], etags: Sequence[str]) -> StudyHead:
+    """The head that `operations`, those of `head_operations` first, have written with these ETags."""
+    assert after.study is not None
+    written = {operation.entity.row_key: etag for operation, etag in zip(operations, etags, strict=True)}
+    series = {name: row for name, row in after.series.items() if keys.series_row(name) in written}
+    series = {name: replace(row, etag=written[keys.series_row(name)]) for name, row in series.items()}
+    return replace(after, study=replace(after.study, etag=etags[0]), series=after.series | series)
 
 
 def latest(known: Summary, new: Summary) -> Summary:

@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from shared.storage import keys
 from shared.storage.instance_row import INSTANCE_PROPERTIES_WITHOUT_METADATA, InstanceRow
+from shared.storage.recent_heads import RecentHeads
 from shared.storage.study_head import StudyHead
 from shared.storage.wire import Operation, Wire, literal
 
@@ -25,6 +26,7 @@ class Instances:
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self.recent_heads = RecentHeads()
 
     def lock(self, key: str) -> asyncio.Lock:
         """Keeps the writers of this process out of each other's way; correctness rests on ETags alone."""

@@ -12,7 +12,8 @@ from pydicom.uid import generate_uid
 
 from shared.dicom.searchable import Level
 from shared.errors import Unavailable
-from shared.services import upkeep
+from shared.services import bulk_update, delete, upkeep
+from shared.services.bulk_update import StudyUpdate
 from shared.services.commit import commit
 from shared.services.query import Query, parse
 from shared.services.receive import Received, receive, write_blob
@@ -84,6 +85,41 @@ async def test_same_instance_from_eight_clients(storage: Storage, other_host: St
                 [chunk async for chunk in storage.wire.read_blob(row.blob)]
         else:
             assert b"".join(found) == file
+
+
+@pytest.mark.parametrize("change", ["store", "delete a series", "delete the study", "update", "store and delete"])
+async def test_another_host_has_changed_the_study(storage: Storage, other_host: Storage, change: str) -> None:
+    """What this host has last written of it is out of date then; a store builds on what holds."""
+    study, first = generate_uid(), generate_uid()
+    files = [builders.instance(study, first if n < 2 else generate_uid(), rows=0) for n in range(5)]
+    await store_files(storage, files[:3])
+    there = [Uids.of(file).instance for file in files]
+    match change:
+        case "store":
+            await store_files(other_host, files[3:4])
+        case "delete a series":
+            await delete.delete(other_host, DEFAULT, study, first)
+            there = [there[2], there[4]]
+        case "delete the study":
+            await delete.delete(other_host, DEFAULT, study)
+            there = there[4:]
+        case "update":
+            changes = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "New"}]}}
+            await bulk_update.update_study(other_host, StudyUpdate(uuid.uuid4().hex, 0, DEFAULT, study, changes))
+        case _:
+            await store_files(other_host, files[3:4])
+            await delete.delete(other_host, DEFAULT, study)
+            there = there[4:]
+    there = [sop for sop in there if change in ("store", "store and delete") or sop != Uids.of(files[3]).instance]
+    result = await store_files(storage, files[4:])
+    assert len(result.stored) == 1
+    stored = await content(storage, study)
+    assert set(stored) == set(there)
+    changed = [sop for sop, file in stored.items() if b"New" in file]
+    assert sorted(changed) == (sorted(there[:3]) if change == "update" else [])
+    head = await storage.instances.head(keys.study_partition(DEFAULT, study))
+    assert head.study
+    assert (head.study.instances, head.study.series) == (len(there), len(head.series))
 
 
 async def test_requests_that_wait_for_each_other(storage: Storage) -> None:
