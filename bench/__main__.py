@@ -1,8 +1,8 @@
 """`python -m bench`: what the service costs, line by line, through HTTP on the local host with Azurite in memory mode.
 
 `--peer orthanc` measures beside Orthanc; `--quick` takes less than two minutes, `--full` also updates 50 studies in one
-operation; `--json` prints for machines; `--docs` writes docs/performance.md and its chart. `python -m bench.wire`,
-`.dicom_json`, `.feed`, `.startup` and `.soak` measure parts.
+operation and searches 50,000; `--json` prints for machines; `--docs` writes docs/performance.md and its chart.
+`python -m bench.wire`, `.dicom_json`, `.feed`, `.startup` and `.soak` measure parts.
 """
 
 from __future__ import annotations

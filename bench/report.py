@@ -93,7 +93,8 @@ One run of `python3 dev.py bench --peer orthanc --docs` on {date}: {machine}.
 The service runs on the local host of this project (`devhost/`: Microsoft's worker library behind an HTTP front), its storage
 is Azurite in memory mode, an emulator in JavaScript on the same machine. Orthanc keeps its files on the local disk and its
 index in SQLite. So the service pays for an HTTP request to the emulator wherever Orthanc opens a file; how many those are
-is in the table, and what they take in Azure depends on Azure. The lines "Azurite alone" say what the emulator takes for itself.
+is in the table, and what they take in Azure depends on Azure. The lines "Azurite alone" say what the emulator takes for itself,
+and so do those of searches with "no hit": it looks through the whole of a table for every query, where Azure goes to the key.
 
 Both are measured in turn, several rounds each. Per item (an instance stored, a request answered): the median rate with half of
 the way between the slowest and the fastest round; the median latency of a request and its 95th percentile; the

@@ -166,6 +166,13 @@ class Orthanc:
 type Server = Service | Orthanc
 
 
+def post(server: Server, body: bytes, content_type: str) -> None:
+    """Stores the files of a multipart body."""
+    headers = {"Content-Type": content_type, "Accept": "application/dicom+json"}
+    response = requests.post(f"{server.dicomweb}/studies", data=body, headers=headers, timeout=900)
+    assert response.status_code == 200, response.text
+
+
 def is_installed() -> bool:
     """Whether Orthanc can be the peer."""
     return shutil.which(ORTHANC) is not None and ORTHANC_PLUGINS.exists()

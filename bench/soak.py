@@ -6,8 +6,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from bench import archive
 from bench.servers import Service, memory_mib
-from bench.works import store_studies
 
 STORES = 100_000
 STEPS = 10
@@ -20,7 +20,7 @@ def main() -> None:
         service = Service(Path(folder))
         try:
             for end in range(stores // STEPS, stores + 1, stores // STEPS):
-                store_studies(service, end - stores // STEPS, end)
+                archive.store(service, end - stores // STEPS, end)
                 now, peak = memory_mib(service.pid)
                 print(f"{end:10,}{now:8.0f}{peak:8.0f}", flush=True)
         finally:

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date, timedelta
 from functools import partial
 
 import requests
 from pydicom.uid import generate_uid
 
-from bench import emulator
+from bench import archive, emulator
 from bench.measure import ROUNDS, Step, Work
-from bench.servers import Server
+from bench.servers import Server, post
 from tests import builders
 from tests.support.dicomweb import ANY_FILES, Uids, multipart
 
@@ -23,8 +22,6 @@ JPEG = "image/jpeg"
 CLIENTS = 8
 LARGE_FRAMES = 1200
 """Of 256 KiB: 300 MiB."""
-
-STUDIES_OF_A_PATIENT = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,7 @@ class Sizes:
 
 
 QUICK = Sizes(rounds=3, many=100, studies=(100,), large=False)
-FULL = Sizes(studies_of_an_update=50)
+FULL = Sizes(studies=(100, 1_000, 10_000, 50_000), studies_of_an_update=50)
 
 
 def works(servers: Sequence[Server], sizes: Sizes, section: str = "") -> Iterator[Work]:
@@ -66,7 +63,7 @@ def _store(_: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
                 _instances(*names[number % studies], files, side, first=number * files + 1)
                 for number in range(requests)
             ]
-            return [partial(_post, server, *multipart(body)) for body in bodies]
+            return [partial(post, server, *multipart(body)) for body in bodies]
 
         return steps
 
@@ -104,7 +101,7 @@ def _large(servers: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
     files = [builders.instance(rows=512, columns=512, frames=LARGE_FRAMES) for _ in range(2)]
     bodies = [multipart([file]) for file in files]
     paths = [Uids.of(file).instance_path for file in files]
-    yield Work("store 300 MiB", lambda server, number: [partial(_post, server, *bodies[number])], rounds=2)
+    yield Work("store 300 MiB", lambda server, number: [partial(post, server, *bodies[number])], rounds=2)
 
     def gets(path: str, accept: str) -> Callable[[Server, int], list[Step]]:
         return lambda server, number: [partial(_get, server, paths[number % 2] + path, accept)]
@@ -116,23 +113,24 @@ def _large(servers: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
 
 
 def _search(servers: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
-    """A patient has 100 studies, all on one day, so that a page has 100 results at any size."""
     stored = 0
     for count in sizes.studies:
         for server in servers:
-            store_studies(server, stored, count)
+            archive.fill(server, stored, count)
         stored = count
-        day = _day(0)
         for kind, query in {
             "PatientID": "PatientID=P00000",
-            "date range": f"StudyDate={day:%Y%m%d}-{day:%Y%m%d}",
+            "date range": f"StudyDate={archive.day(0)}-{archive.day(0)}",
             "beginning of a name": "PatientName=Doe00000*",
             "part of a name": "PatientName=*e00000*",
             "modality, half of all": "ModalitiesInStudy=MR",
             "no filter": "",
         }.items():
-            name = f"search {count:,} studies: {kind}"
-            yield Work(name, _gets(f"/studies?{query}&limit=100", JSON, 5), rounds=sizes.rounds)
+            name, path = f"search {count:,} studies: {kind}", f"/studies?{query}&limit=100"
+            yield Work(name, _gets(path, JSON, 5), rounds=sizes.rounds)
+            if count == max(sizes.studies):
+                nothing = _gets(f"/partitions/{archive.EMPTY_PARTITION}{path}", JSON, 5, 204)
+                yield Work(f"search {count:,}: {kind}, no hit", nothing, rounds=sizes.rounds, peer=False)
 
 
 def _update(servers: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
@@ -197,7 +195,7 @@ def _store_in_all(servers: Sequence[Server], study: str, count: int, series: str
         files = _instances(study, series, min(10, count - start), first=start + 1)
         first = first or Uids.of(files[0])
         for server in servers:
-            _post(server, *multipart(files))
+            post(server, *multipart(files))
     assert first
     return first
 
@@ -206,40 +204,11 @@ def _store_small(server: Server, count: int, study: str) -> None:
     """Stores a study of small instances in one series, a hundred at a time."""
     series = generate_uid()
     for first in range(1, count + 1, 100):
-        _post(server, *multipart(_instances(study, series, min(100, count + 1 - first), FOUR_KIB, first)))
+        post(server, *multipart(_instances(study, series, min(100, count + 1 - first), FOUR_KIB, first)))
 
 
-def store_studies(server: Server, first: int, end: int) -> None:
-    def batch(start: int) -> None:
-        files = [
-            builders.instance(
-                rows=FOUR_KIB,
-                columns=FOUR_KIB,
-                PatientID=f"P{number // STUDIES_OF_A_PATIENT:05}",
-                PatientName=f"Doe{number // STUDIES_OF_A_PATIENT:05}^Jo",
-                StudyDate=f"{_day(number):%Y%m%d}",
-                Modality="MR" if number % 2 else "CT",
-            )
-            for number in range(start, min(start + 50, end))
-        ]
-        _post(server, *multipart(files))
-
-    with ThreadPoolExecutor(CLIENTS) as clients:
-        list(clients.map(batch, range(first, end, 50)))
-
-
-def _day(number: int) -> date:
-    return date(2000, 1, 1) + timedelta(days=number // STUDIES_OF_A_PATIENT)
-
-
-def _gets(path: str, accept: str, count: int = 1) -> Callable[[Server, int], list[Step]]:
-    return lambda server, _: [partial(_get, server, path, accept)] * count
-
-
-def _post(server: Server, body: bytes, content_type: str) -> None:
-    headers = {"Content-Type": content_type, "Accept": JSON}
-    response = requests.post(f"{server.dicomweb}/studies", data=body, headers=headers, timeout=900)
-    assert response.status_code == 200, response.text
+def _gets(path: str, accept: str, count: int = 1, status: int = 200) -> Callable[[Server, int], list[Step]]:
+    return lambda server, _: [partial(_get, server, path, accept, status)] * count
 
 
 def _get(server: Server, path: str, accept: str, status: int = 200) -> None:

@@ -89,11 +89,13 @@ _ACCENTS = dict.fromkeys(range(0x0300, 0x0370))
 def fold(value: str, vr: str) -> str:
     """The form in which values of this VR are compared: padding and case never count, accents not in names.
 
-    QIDO-60 to QIDO-70, QIDO-80. Used for keys and for matching alike. What is no value of its VR is compared as text.
+    QIDO-60 to QIDO-70, QIDO-80. Used for keys and for matching alike. What is no value of its VR is compared as text. Blanks in
+    front are padding, too (PS3.5 6.2), and no query could ask for them (QIDO-24).
     """
     if (form := comparable(value, vr)) is not None:
         return form
-    text = unicodedata.normalize("NFD", value.rstrip(" \0").casefold())
+    decomposed = unicodedata.normalize("NFD", value.rstrip(" \0").lstrip(" "))
+    text = unicodedata.normalize("NFD", decomposed.casefold())
     if vr == "PN":
         text = text.translate(_ACCENTS)
     return unicodedata.normalize("NFC", text)

@@ -34,7 +34,7 @@ _ROWS_FOR_ONE = 10  # as many rows that come with others cost as much as one tha
 
 
 class Candidates:
-    """The reads of one search; it reads the head of a study once."""
+    """The reads of one search; it reads the head of a study, or its instances, once."""
 
     def __init__(self, storage: Storage, partition: str, query: Query) -> None:
         self._storage = storage
@@ -42,6 +42,7 @@ class Candidates:
         self._query = query
         self._matcher = Matcher(query)
         self._heads: dict[str, StudyHead] = {}
+        self._members: dict[str, list[Found]] = {}
         self._busy: set[str] | None = None
 
     async def of_studies(self, studies: Sequence[str]) -> Batches:
@@ -55,20 +56,20 @@ class Candidates:
 
     async def of_rows(self, ranges: Sequence[Range], marked: str = "", wanted: int | None = None) -> Batches:
         """What index rows name: `marked` is a filter on them, `wanted` rows are expected to suffice."""
-        if self._busy is None and self._query.level is not Level.INSTANCE:
-            self._busy = await self._storage.intents.studies()
-        read: set[str] = set()
-        for number, rows in enumerate(ranges, 1):
-            async for hits, is_end in self._storage.lookups.pages(rows, marked, wanted):
-                is_last = is_end and number == len(ranges)
-                if rows.level is self._query.level:
-                    yield await self._of_hits(hits), is_last
-                    continue
-                studies = dict.fromkeys(hit.identifiers[0] for hit in hits if hit.identifiers[0] not in read)
-                read.update(studies)
-                parts = list(batched(studies, _STUDIES_AT_ONCE, strict=False)) or [()]
-                for part in parts:
-                    yield await self._of_members(part, _FEW_ROWS), is_last and part is parts[-1]
+        if self._query.level is not Level.INSTANCE:
+            await self._read_busy()
+        async for hits, is_last in self._pages(ranges, marked, wanted):
+            yield await self._of_hits(hits), is_last
+
+    async def of_rows_above(self, ranges: Sequence[Range], marked: str = "", wanted: int | None = None) -> Batches:
+        """The instances of the studies that index rows of series name, likewise. Rows that do not match lead nowhere."""
+        if not self._matcher.is_one_equality:
+            await self._read_busy()
+        async for hits, is_last in self._pages(ranges, marked, wanted):
+            studies = dict.fromkeys(hit.identifiers[0] for hit in hits if self._may_match(hit))
+            parts = list(batched(studies, _STUDIES_AT_ONCE, strict=False)) or [()]
+            for part in parts:
+                yield await self._of_members(part, _FEW_ROWS), is_last and part is parts[-1]
 
     async def newest_instances(self) -> Batches:
         """All instances of the partition, newest first: the change feed backwards."""
@@ -95,6 +96,30 @@ class Candidates:
         known = {item.identifiers: item for item in await self._with_heads(lacking)}
         return [known.get(item.identifiers, item) for item in page]
 
+    # Index rows
+
+    async def _pages(
+        self, ranges: Sequence[Range], marked: str, wanted: int | None
+    ) -> AsyncGenerator[tuple[list[Hit], bool]]:
+        """Pages of index rows, each with whether it is the last one."""
+        for number, rows in enumerate(ranges, 1):
+            async for hits, is_end in self._storage.lookups.pages(rows, marked, wanted):
+                yield hits, is_end and number == len(ranges)
+
+    async def _read_busy(self) -> None:
+        """Reads, before any index, of which studies the rows may lag behind."""
+        if self._busy is None:
+            self._busy = await self._storage.intents.studies()
+
+    def _tells(self, hit: Hit) -> bool:
+        """Whether an index row says all about its study or series, and is to be trusted."""
+        return (
+            self._busy is not None and self._matcher.says_all(hit) and self._key(hit.identifiers[0]) not in self._busy
+        )
+
+    def _may_match(self, hit: Hit) -> bool:
+        return not self._tells(hit) or self._matcher.accepts(_found(hit))
+
     # Studies and series
 
     async def _read_heads(self, studies: Iterable[str]) -> dict[str, StudyHead]:
@@ -113,17 +138,13 @@ class Candidates:
         )
         found: list[Found] = []
         for hit, is_told in zip(hits, told, strict=True):
-            study, series = (*hit.identifiers, "")[:2]
+            item = _found(hit)
             if is_told:
-                item = Found(study, series, hit.created, hit.summary)
                 found += [item] if self._matcher.accepts(item) else []
             else:
-                found += [item for item in self._matcher.of_head(study, heads[study]) if item.series == series]
+                of_head = self._matcher.of_head(item.study, heads[item.study])
+                found += [other for other in of_head if other.series == item.series]
         return await self._checked(found)
-
-    def _tells(self, hit: Hit) -> bool:
-        """Whether an index row says all about its study or series, and is to be trusted."""
-        return self._matcher.says_all(hit) and self._key(hit.identifiers[0]) not in (self._busy or ())
 
     async def _checked(self, found: list[Found]) -> list[Found]:
         """Those that match by their metadata, too."""
@@ -133,12 +154,14 @@ class Candidates:
 
     # Instances
 
-    async def _of_members(self, studies: Iterable[str], few: int) -> list[Found]:
+    async def _of_members(self, studies: Sequence[str], few: int) -> list[Found]:
         """The instances of these studies that match, with metadata if there are but `few` in a study."""
-        found = await _together(self._members(study, few) for study in studies)
-        return await self._checked([item for items in found for item in items])
+        missing = [study for study in studies if study not in self._members]
+        found = await _together(self._read_members(study, few) for study in missing)
+        self._members |= dict(zip(missing, found, strict=True))
+        return await self._checked([item for study in studies for item in self._members[study]])
 
-    async def _members(self, study: str, few: int) -> list[Found]:
+    async def _read_members(self, study: str, few: int) -> list[Found]:
         key, series = self._key(study), self._query.series
         if self._matcher.needs_metadata:
             few = _MOST_ROWS
@@ -223,6 +246,12 @@ class Candidates:
 
     def _key(self, study: str) -> str:
         return keys.study_partition(self._partition, study)
+
+
+def _found(hit: Hit) -> Found:
+    """The study or series that an index row stands for."""
+    study, series = (*hit.identifiers, "")[:2]
+    return Found(study, series, hit.created, hit.summary)
 
 
 def _is_of_update(head: StudyHead, version: int) -> bool:

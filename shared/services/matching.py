@@ -41,6 +41,11 @@ class Matcher:
     def needs_metadata(self) -> bool:
         return bool(self._by_metadata)
 
+    @property
+    def is_one_equality(self) -> bool:
+        """Whether an index row that the query leads to can but match."""
+        return len(self._query.conditions) == 1 and bool(self._query.conditions[0].equal)
+
     def says_all(self, hit: Hit) -> bool:
         """Whether an index row has all that decides about its study or series."""
         return bool(hit.summary) and all(attribute.key in hit.summary for attribute in self._extended)

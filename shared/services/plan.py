@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from shared.dicom import tags
-from shared.dicom.searchable import SEARCHABLE, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, ExtendedAttribute, Level
+from shared.dicom.comparable import MOMENTS
+from shared.dicom.searchable import (
+    SEARCHABLE,
+    SOP_INSTANCE_UID,
+    STUDY_INSTANCE_UID,
+    Attribute,
+    ExtendedAttribute,
+    Level,
+)
 from shared.services.query import Condition, Query
 from shared.storage import keys, marks
 from shared.storage.lookups import Range, table_of
@@ -49,14 +57,14 @@ def most_selective(query: Query) -> Condition | None:
     usable = [
         item
         for item in query.conditions
-        if item.equal or item.word or item.prefix or item.between or isinstance(item.attribute, ExtendedAttribute)
+        if item.equal or item.word or item.prefix or item.between or _is_of_instances(item.attribute)
     ]
     return min(usable, key=cost, default=None)
 
 
-def row_level(query: Query, start: Condition | None) -> Level:
+def row_level(query: Query, start: Condition) -> Level:
     """The level of the index rows to read: instances have rows only by attributes of their own."""
-    if query.level is Level.INSTANCE and not (start and start.attribute.level is Level.INSTANCE):
+    if query.level is Level.INSTANCE and start.attribute.level is not Level.INSTANCE:
         return Level.SERIES
     return query.level
 
@@ -75,22 +83,35 @@ def ranges(partition: str, condition: Condition, level: Level) -> list[Range]:
     return [Range(table, level, first, keys.after(last))]
 
 
-def marked(query: Query) -> str:
-    """A filter on the tables of all studies and series, that leaves in whatever matches."""
-    known = [item for item in query.conditions if item.attribute.tag in SEARCHABLE]
+def extended(query: Query) -> list[ExtendedAttribute]:
+    """The extended query tags that list all studies and series with a value of theirs, and so all that match."""
+    tags = [item.attribute for item in query.conditions if isinstance(item.attribute, ExtendedAttribute)]
+    return [tag for tag in tags if not _is_of_instances(tag)]
+
+
+def marked(query: Query, tag: ExtendedAttribute | None = None) -> str:
+    """A filter on the rows of all studies or series, or of all that have a value of `tag`, that leaves in whatever matches."""
+    known = [item for item in query.conditions if item.attribute.tag in SEARCHABLE or item.attribute == tag]
     texts = [
-        (item.attribute.key, part) for item in known if item.attribute.vr not in ("DA", "UI") for part in item.parts
+        (item.attribute.key, part) for item in known if item.attribute.vr not in (*MOMENTS, "UI") for part in item.parts
     ]
     dates = [(item.attribute.key, *item.between) for item in known if item.between]
     dates += [
-        (item.attribute.key, item.equal[0], item.equal[0]) for item in known if item.equal and item.attribute.vr == "DA"
+        (item.attribute.key, item.equal[0], item.equal[0])
+        for item in known
+        if item.equal and item.attribute.vr in MOMENTS
     ]
     return marks.condition(texts, dates)
 
 
-def is_in_order(query: Query, start: Condition | None) -> bool:
+def _is_of_instances(attribute: Attribute) -> bool:
+    """Whether it is an extended query tag with a value for each instance."""
+    return isinstance(attribute, ExtendedAttribute) and attribute.level is Level.INSTANCE
+
+
+def is_in_order(query: Query, start: Condition) -> bool:
     """Whether the index rows come in the order of the answer."""
-    return start is not None and len(start.equal) == 1 and row_level(query, start) is query.level
+    return len(start.equal) == 1 and row_level(query, start) is query.level
 
 
 def may_be_long(query: Query, start: Condition) -> bool:
@@ -98,7 +119,4 @@ def may_be_long(query: Query, start: Condition) -> bool:
 
     Not when that names few, nor when nothing is asked for but what it has in the order of the answer.
     """
-    if start.attribute.vr == "UI" or (is_in_order(query, start) and len(query.conditions) == 1):
-        return False
-    extended = any(isinstance(item.attribute, ExtendedAttribute) for item in query.conditions)
-    return not extended or query.level is Level.INSTANCE
+    return start.attribute.vr != "UI" and not (is_in_order(query, start) and len(query.conditions) == 1)

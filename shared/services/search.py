@@ -17,7 +17,7 @@ from functools import partial
 from shared.dicom.searchable import Level
 from shared.services import plan
 from shared.services.candidates import Candidates
-from shared.services.query import Query
+from shared.services.query import Condition, Query
 from shared.services.races import steadily
 from shared.services.results import Found, result, shown_keys
 from shared.storage import keys
@@ -56,26 +56,43 @@ def _sources(candidates: Candidates, partition: str, query: Query) -> list[_Sour
     if studies := plan.named_studies(query):
         return [_Source(candidates.of_studies(studies), is_in_order=False)]
     wanted = query.offset + query.limit
-    start = plan.most_selective(query)
-    level = plan.row_level(query, start)
-    everything = [all_of(partition, level)]
     some = 2 * wanted if query.conditions else wanted  # of the rows that are read some may not match
-    if query.level is not Level.INSTANCE:
-        newest = _Source(candidates.of_rows(everything, plan.marked(query), some))
-    elif start:
-        newest = _Source(candidates.newest_instances())
-    else:
-        # The second is for a partition that the feed says little of.
-        newest = _Source(candidates.newest_instances(), turns=_TURNS_OF_THE_FEED)
-        return [newest, _Source(candidates.of_rows(everything), is_in_order=False)]
+    start = plan.most_selective(query)
+    others = _everything(candidates, partition, query, start, some)
     if start is None:
-        return [newest]
+        return others
+    level = plan.row_level(query, start)
+    of_rows = candidates.of_rows if level is query.level else candidates.of_rows_above
     ranges = plan.ranges(partition, start, level)
     if plan.is_in_order(query, start):
-        index = _Source(candidates.of_rows(ranges, wanted=wanted))
+        index = _Source(of_rows(ranges, wanted=wanted))
     else:
-        index = _Source(candidates.of_rows(ranges, wanted=some), is_in_order=False)
-    return [index, newest] if plan.may_be_long(query, start) else [index]
+        index = _Source(of_rows(ranges, wanted=some), is_in_order=False)
+    return [index, *others] if plan.may_be_long(query, start) else [index]
+
+
+def _everything(
+    candidates: Candidates, partition: str, query: Query, start: Condition | None, some: int
+) -> list[_Source]:
+    """All studies, series or instances, newest first; all that have a value, for each extended query tag that is filtered by.
+
+    Of instances two kinds of sources: filters may leave few of the series that have them, or so many that the change feed
+    soon has a page, if it says much of the partition.
+    """
+    is_of_instances = query.level is Level.INSTANCE
+    of_rows = candidates.of_rows_above if is_of_instances else candidates.of_rows
+    level = Level.SERIES if is_of_instances else query.level
+    tags = plan.extended(query)
+    listed = [
+        _Source(of_rows([all_of(partition, level, tag)], plan.marked(query, tag), some), not is_of_instances)
+        for tag in tags or (None,)
+    ]
+    if not is_of_instances:
+        return listed
+    feed = _Source(candidates.newest_instances(), turns=1 if query.conditions else _TURNS_OF_THE_FEED)
+    if tags or plan.marked(query):
+        return [*listed, feed]
+    return [feed] if start else [feed, *listed]
 
 
 async def _newest(sources: Sequence[_Source], wanted: int) -> list[Found]:

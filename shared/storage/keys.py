@@ -13,13 +13,14 @@ import hashlib
 
 SEPARATOR = "|"
 
-STUDY_ROW = "S"
+_STUDY = "S"
 HEAD_END = "i"
 _SERIES = "E"
 _CHANGE_SET = "C"
 _FENCE = "F"
 _OUTBOX = "X"
 _INSTANCE = "i"
+_ALL = "!"
 SERIES_LOOKUPS = "E"
 _DIGITS_OF_A_DAY = 5
 
@@ -37,6 +38,11 @@ def parse_study_partition(key: str) -> tuple[str, str]:
     """The partition name and the StudyInstanceUID of a study's PartitionKey."""
     partition, study = key.split(SEPARATOR)
     return partition, study
+
+
+def study_row(study: str) -> str:
+    """The row of a study. The UID is for the emulator, which looks for a RowKey among those of all partitions first."""
+    return _STUDY + study
 
 
 def series_row(series: str) -> str:
@@ -132,11 +138,21 @@ def word_partition(partition: str, word: str) -> str:
 
 
 def all_partition(partition: str, created: int) -> str:
-    """The PartitionKey under which the tables of all studies and all series list what was created on about one day.
+    """The PartitionKey under which a lookup table lists all that was created on about one day.
 
     The keys of later days sort before those of earlier ones.
     """
-    return value_partition(partition, newest_first(created)[:_DIGITS_OF_A_DAY])
+    return all_partitions(partition) + newest_first(created)[:_DIGITS_OF_A_DAY]
+
+
+def all_partitions(partition: str) -> str:
+    """What the keys of `all_partition` begin with, and no other key of a lookup table."""
+    return f"{partition}{SEPARATOR}{_ALL}"
+
+
+def is_all_partition(key: str) -> bool:
+    """Whether a lookup table lists all that was created on a day under this PartitionKey."""
+    return key.split(SEPARATOR)[1].startswith(_ALL)
 
 
 def lookup_row(created: int, identifiers: tuple[str, ...]) -> str:

@@ -11,7 +11,7 @@ from itertools import batched
 import orjson
 
 from shared.storage import keys
-from shared.storage.lookups import ALL_SERIES, ALL_STUDIES, TAG_TABLE, Hit, LookupKey, Range
+from shared.storage.lookups import ALL_STUDIES, TAG_TABLE, Hit, LookupKey, Range
 from shared.storage.marks import marks
 from shared.storage.properties import text
 from shared.storage.wire import Continuation, Entity, Operation, StorageError, Value, Wire
@@ -29,7 +29,7 @@ class Lookups:
 
     async def write(self, rows: Mapping[LookupKey, str]) -> None:
         await self._each(
-            (table, Operation("upsert", Entity(partition, row, _properties(table, summary))))
+            (table, Operation("upsert", Entity(partition, row, _properties(partition, summary))))
             for (table, partition, row), summary in rows.items()
         )
 
@@ -119,6 +119,6 @@ def _hit(entity: Entity) -> Hit:
     return Hit(identifiers, created, orjson.loads(text(entity.properties, "summary") or "{}"))
 
 
-def _properties(table: str, summary: str) -> dict[str, Value]:
+def _properties(partition_key: str, summary: str) -> dict[str, Value]:
     properties: dict[str, Value] = {"summary": summary}
-    return properties | marks(json.loads(summary)) if table in (ALL_STUDIES, ALL_SERIES) else properties
+    return properties | marks(json.loads(summary)) if keys.is_all_partition(partition_key) else properties

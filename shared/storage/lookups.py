@@ -9,7 +9,8 @@ Two tables list all studies and all series, newest first, for what is found in t
 marked (storage/marks.py), so that the service itself leaves out most of what a filter does not want.
 
 An extended query tag has a table as well, of the same form, named by the tag's id: it goes with the tag, and no other tag
-ever has the name. Rows written to the table of a tag that is gone are not missed.
+ever has the name. Rows written to the table of a tag that is gone are not missed. It lists all studies and series that have
+a value, too, marked and newest first.
 """
 
 from __future__ import annotations
@@ -118,10 +119,11 @@ def rows_of(key: str, head: StudyHead) -> dict[LookupKey, str]:
     return rows
 
 
-def all_of(partition: str, level: Level) -> Range:
-    """All studies or series, newest first."""
-    first = keys.value_partition(partition, "")
-    return Range(ALL_STUDIES if level is Level.STUDY else ALL_SERIES, level, first, keys.after(first))
+def all_of(partition: str, level: Level, tag: ExtendedAttribute | None = None) -> Range:
+    """All studies or series, newest first; only those that have a value of the extended query tag, if there is one."""
+    first = keys.all_partitions(partition)
+    table = table_of(tag) if tag else ALL_STUDIES if level is Level.STUDY else ALL_SERIES
+    return Range(table, level, first, keys.after(first))
 
 
 def instance_key(key: str, row: InstanceRow) -> LookupKey:
@@ -166,10 +168,12 @@ def _series_rows(
 
 def _tag_rows(partition: str, row_key: str, level: Level, summary: Summary, tags: TagValues) -> dict[LookupKey, str]:
     """The rows in the tables of extended query tags; each has the value of its own tag besides the summary."""
+    created, _ = keys.parse_lookup_row(row_key)
+    everything = keys.all_partition(partition, created)
     rows: dict[LookupKey, str] = {}
     for tag, (_, key, element) in tags.items():
         attribute = ExtendedAttribute(int(key, 16), element["vr"], level, tag)
-        places = _places(partition, attribute, {key: element})
+        places = [(table_of(attribute), everything), *_places(partition, attribute, {key: element})]
         rows |= dict.fromkeys(((*place, row_key) for place in places), _dump(summary | {key: element}))
     return rows
 

@@ -1,4 +1,4 @@
-"""Marks: properties that say of a lookup row which pairs of characters its values have, and which dates.
+"""Marks: properties that say of a lookup row which pairs of characters its values have, and which dates and times.
 
 The Table service compares whole values only; it knows no part of a text. But it leaves out rows that lack a property. So a
 row has a property for each pair of neighbouring characters of each (folded) value, and a filter asks for the pairs of what
@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import islice, pairwise
 
+from shared.dicom.comparable import MOMENTS
 from shared.dicom.searchable import SEARCHABLE, fold, values
 from shared.storage.study_rows import Summary
 from shared.storage.table_codec import Value
@@ -27,12 +28,13 @@ def marks(summary: Summary) -> dict[str, Value]:
     found: dict[str, Value] = {}
     dates: dict[str, Value] = {}
     for key, element in summary.items():
-        vr = SEARCHABLE[int(key, 16)].vr  # a file may have given the element another one
+        known = SEARCHABLE.get(int(key, 16))
+        vr = known.vr if known else element["vr"]  # a file may have given another one to a known attribute
         for value in values(element):
             folded = fold(value, vr)
-            if vr == "DA":
+            if vr in MOMENTS:
                 dates[_date(key)] = folded
-            else:
+            elif vr != "UI":
                 found |= dict.fromkeys(_pairs(key, folded), True)
     return dates | found if len(found) <= _MOST_MARKS else dates | {_UNMARKED: True}
 
@@ -41,7 +43,7 @@ def condition(texts: Iterable[tuple[str, str]], dates: Iterable[tuple[str, str, 
     """A filter on marked rows, empty when there is nothing to ask for.
 
     `texts` are the (folded) parts of values that are looked for, each behind the attribute's name in DICOM JSON; `dates` are
-    such names with the first and the last date.
+    such names with the first and the last date or time, in the form in which these are compared.
     """
     wanted = [f"{_date(key)} ge {literal(first)} and {_date(key)} le {literal(last)}" for key, first, last in dates]
     pairs = dict.fromkeys(mark for key, part in texts for mark in _pairs(key, part))

@@ -52,9 +52,10 @@ class StudyRow:
     tags: TagValues = field(default_factory=dict)
 
     def entity(self, partition_key: str) -> Entity:
+        _, study = keys.parse_study_partition(partition_key)
         return Entity(
             partition_key,
-            keys.STUDY_ROW,
+            keys.study_row(study),
             {
                 "created": self.created,
                 "version": self.version,

@@ -279,6 +279,15 @@ def test_nul_padding(host: Host) -> None:
     assert sorted(found(host, f"{base}/series", "00080060", Modality="CT")) == ["CT", "CT\0\0"]
 
 
+def test_blanks_in_front(host: Host) -> None:
+    """QIDO-24, QIDO-60, PS3.5 6.2: padding of what is stored and of what is asked for."""
+    base = partition()
+    file = builders.instance(PatientID=" front", AccessionNumber="  1", PatientName=" Doe^Jane")
+    assert store(host, file, base=base).status_code == 200
+    for filters in ({"PatientID": "front"}, {"AccessionNumber": " 1"}, {"PatientName": "doe*"}):
+        assert found(host, f"{base}/studies", **filters) == [Uids.of(file).study], filters
+
+
 def test_included_fields(host: Host) -> None:
     """QIDO-23, QIDO-94, QIDO-101, QIDO-102, CL-3: by keyword or tag, in one parameter or several."""
     file = builders.instance(PatientComments="Remark")

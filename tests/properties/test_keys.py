@@ -74,9 +74,9 @@ def test_lookup_rows_are_newest_first(earlier: int, later: int, identifiers: lis
         assert keys.lookup_row(later, tuple(identifiers)) < row
 
 
-@given(st.integers(0, 10**18), uids, uids)
-def test_head_sorts_before_the_instances(cover: int, series: str, request: str) -> None:
-    head = (keys.STUDY_ROW, keys.series_row(series), keys.change_set_row(cover), keys.fence_row(request))
+@given(st.integers(0, 10**18), uids, uids, uids)
+def test_head_sorts_before_the_instances(cover: int, study: str, series: str, request: str) -> None:
+    head = (keys.study_row(study), keys.series_row(series), keys.change_set_row(cover), keys.fence_row(request))
     assert all(row < keys.HEAD_END for row in (*head, keys.outbox_row(request)))
 
 
@@ -113,6 +113,18 @@ def test_no_range_of_a_search_reaches_another_partition(
     if first != second:
         for other in (keys.value_partition(second, value), keys.word_partition(second, value)):
             assert not start <= other < keys.after(start)
+
+
+@given(partitions, partitions, texts, times)
+def test_what_lists_all_is_told_from_what_lists_a_value(partition: str, other: str, value: str, created: int) -> None:
+    """A table of an extended query tag has both."""
+    everything = keys.all_partition(partition, created)
+    first = keys.all_partitions(partition)
+    assert first <= everything < keys.after(first)
+    assert keys.is_all_partition(everything)
+    for key in (keys.value_partition(other, value), keys.word_partition(other, value)):
+        assert not first <= key < keys.after(first)
+        assert not keys.is_all_partition(key)
 
 
 @given(uids, uids, uids)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, datetime, time
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from shared.dicom.searchable import Level
+from shared.dicom.searchable import ExtendedAttribute, Level
 from shared.errors import BadRequest
 from shared.services import plan
 from shared.services.query import Query, parse
 from shared.storage.marks import marks
+from shared.storage.query_tags import READY, QueryTag
 from shared.storage.study_rows import Summary
 
 texts = st.text(st.sampled_from("abAB ^=é日\u0301'*?"), min_size=1, max_size=40)
@@ -23,8 +24,9 @@ long_texts = st.text(min_size=200, max_size=400).filter(str.strip)
 def passes(summary: Summary, query: Query) -> bool:
     """What the Table service makes of the filter."""
     row = marks(summary)
-    condition = re.sub(r"(\w+) eq true", lambda found: str(row.get(found[1], False)), plan.marked(query))
-    condition = re.sub(r"(d\w+) ([gl]e) '(\d+)'", lambda found: _compared(row, found), condition)
+    [tag, *_] = [*plan.extended(query), None]
+    condition = re.sub(r"(\w+) eq true", lambda found: str(row.get(found[1], False)), plan.marked(query, tag))
+    condition = re.sub(r"(d\w+) ([gl]e) '([\d.]+)'", lambda found: _compared(row, found), condition)
     return not condition or bool(eval(condition))
 
 
@@ -63,10 +65,30 @@ def test_dates(value: str, other: str, data: st.DataObject) -> None:
         assert passes({"00080020": element}, query) == query.conditions[0].accepts(element)
 
 
+@given(st.dates(date(1000, 1, 1)), st.times(), st.dates(date(1000, 1, 1)), st.times(), st.data())
+def test_extended_query_tags(day: date, clock: time, other: date, late: time, data: st.DataObject) -> None:
+    """EQT-50, QIDO-64 to QIDO-70: rows in the table of a tag are marked by its value, too."""
+    vr, form = data.draw(
+        st.sampled_from([("DA", "%Y%m%d"), ("DT", "%Y%m%d%H%M%S"), ("DT", "%Y"), ("TM", "%H%M"), ("IS", "%j")])
+    )
+    value, wanted = (f"{datetime.combine(*pair):{form}}" for pair in ((day, clock), (other, late)))
+    tag = ExtendedAttribute(0x0008002A, vr, Level.STUDY, 7)
+    filters = [value, wanted]
+    if vr != "IS":
+        filters += [f"{min(value, wanted)}-{max(value, wanted)}", f"{wanted}-", f"-{wanted}"]
+    for text in filters:
+        query = parse(Query(Level.STUDY), [("0008002A", text)], [QueryTag(tag, status=READY)])
+        element = {"vr": vr, "Value": [value]}
+        assert passes({tag.key: element}, query) == query.conditions[0].accepts(element)
+
+
 def test_as_many_comparisons_as_the_service_takes() -> None:
     """A filter has at most 15."""
     names = ["PatientName", "PatientID", "StudyDescription", "AccessionNumber", "ReferringPhysicianName"]
     dates = [("StudyDate", "20240101-20240201"), ("PatientBirthDate", "19000101-")]
-    query = parse(Query(Level.STUDY), [*((name, "*long enough*") for name in names), *dates])
+    dates += [("PerformedProcedureStepStartDate", "-20240101"), ("AcquisitionDateTime", "2024-2025")]
+    tag = ExtendedAttribute(0x0008002A, "DT", Level.STUDY, 7)
+    filters = [*((name, "*long enough*") for name in names), *dates]
+    query = parse(Query(Level.SERIES), filters, [QueryTag(tag, status=READY)])
     keys_and_more = 3 + 1
-    assert len(re.findall(" eq | ge | le ", plan.marked(query))) + keys_and_more <= 15
+    assert len(re.findall(" eq | ge | le ", plan.marked(query, tag))) + keys_and_more <= 15

@@ -6,6 +6,7 @@ import asyncio
 import random
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,7 +16,8 @@ from pydicom.uid import generate_uid
 from devhost.azurite import Azurite
 from shared.dicom.comparable import comparable
 from shared.dicom.searchable import Level, fold, words
-from shared.services import bulk_update, delete, fsck, query_tags, reindex, upkeep
+from shared.errors import BadRequest, Conflict
+from shared.services import bulk_update, delete, fsck, operations, query_tags, reindex, upkeep
 from shared.services.bulk_update import StudyUpdate
 from shared.services.commit import commit
 from shared.services.query import Query
@@ -26,10 +28,11 @@ from shared.storage import keys
 from shared.storage.account import StorageAccount
 from shared.storage.intents import STORE, Intent, new_request_id
 from shared.storage.lookups import table_of
+from shared.storage.operations import FAILED, REINDEX
 from shared.storage.partitions import DEFAULT
-from shared.storage.query_tags import TagError, TagList
+from shared.storage.query_tags import ADDING, DELETING, READY, TagError, TagList
 from shared.storage.storage import Storage
-from shared.storage.wire import Operation, TransactionFailed
+from shared.storage.wire import Operation, StorageError, TransactionFailed
 from tests import builders
 from tests.support.dicomweb import Uids
 from tests.support.query_tags import add_tags, found, register, remove_tags, run
@@ -331,6 +334,31 @@ async def test_deleted_tags_leave_the_rows(storage: Storage) -> None:
     assert all(first not in row.tags and len(row.tags) == 1 for row in head.series.values())
 
 
+async def test_delete_of_a_tag_that_stops_anywhere(storage: Storage, behind: Storage, proxy: StorageProxy) -> None:
+    """EQT-74, EQT-105: once it has begun, the tag is neither searched by nor indexed, and upkeep completes it."""
+    states: list[list[str]] = []
+    while len(states) < 20 and states[-1:] != [[]]:
+        await add_tags(storage, ("PatientSex", "study"))
+        proxy.reset()
+        proxy.fail(len(states) + 1, 403)
+        with suppress(StorageError, TransactionFailed):
+            await query_tags.delete(behind, "00100040")
+        states.append([tag.status for tag in await query_tags.read(storage)])
+        if states[-1] == [DELETING]:
+            with pytest.raises(BadRequest):
+                await found(storage, DEFAULT, Query(Level.STUDY), [("PatientSex", "F")])
+            file = builders.instance(PatientSex="F")
+            await store_files(storage, [file])
+            head = await storage.instances.head(keys.study_partition(DEFAULT, Uids.of(file).study))
+            assert head.study is not None
+            assert head.study.tags == {}
+        await query_tags.finish_deletes(storage)
+        await remove_tags(storage)
+    assert states[0] == [READY]
+    assert states[-1] == []
+    assert [DELETING] in states
+
+
 async def test_more_series_than_a_transaction_holds(storage: Storage) -> None:
     """EQT-61, D-64: a bulk update and a re-index change any number of series."""
     study = generate_uid()
@@ -353,6 +381,35 @@ async def test_tags_in_parallel_requests(storage: Storage, other_host: Storage) 
     [operation] = [item for item in results if isinstance(item, str)]
     assert len(await query_tags.read(storage)) == 1
     await run(storage, operation)
+
+
+async def test_missing_metadata_ends_the_reindex(storage: Storage) -> None:
+    """EQT-86: the operation fails, its tags stay as they are, and can be deleted and added again."""
+
+    async def status(_: str) -> str:
+        return "Failed"  # as an activity that has been tried as often as it may be leaves its orchestration
+
+    file = builders.instance(PatientSex="F")
+    await store_files(storage, [file])
+    uids = Uids.of(file)
+    key = keys.study_partition(DEFAULT, uids.study)
+    row = await storage.instances.get(key, uids.series, uids.instance)
+    assert row is not None
+    lost = replace(row, packed_metadata=b"", metadata_blob="abc/d/e.json")
+    await storage.instances.commit([Operation("update", lost.entity(key))])
+    operation = await register(storage, ("PatientSex", "study"))
+    with pytest.raises(ExceptionGroup):
+        await run(storage, operation)
+    assert (await operations.find(storage, operation, status)).status == FAILED
+    assert await storage.operations.lock_holder(REINDEX) is None
+    assert [tag.status for tag in await query_tags.read(storage)] == [ADDING]
+    with pytest.raises(Conflict):
+        await register(storage, ("PatientSex", "study"))
+    await storage.instances.commit([Operation("upsert", row.entity(key))])
+    await query_tags.delete(storage, "00100040")
+    await add_tags(storage, ("PatientSex", "study"))
+    query = [("PatientSex", "F"), ("StudyInstanceUID", uids.study)]
+    assert len(await found(storage, DEFAULT, Query(Level.STUDY), query)) == 1
 
 
 async def test_what_tags_cost(storage: Storage) -> None:

@@ -15,8 +15,9 @@ from pydicom.uid import generate_uid
 
 from devhost.azurite import Azurite
 from shared.dicom.searchable import Level
+from shared.services import query_tags
 from shared.services.bulk_update import StudyUpdate, update_study
-from shared.services.query import Query, parse
+from shared.services.query import Query, may_use_tags, parse
 from shared.services.search import search
 from shared.storage import keys
 from shared.storage.account import StorageAccount
@@ -59,7 +60,8 @@ def studies() -> list[tuple[str, StudyHead, bool]]:
 async def ask(storage: Storage, query: Query, **parameters: str) -> tuple[list[dict[str, Any]], int]:
     """The results and how many storage transactions they took."""
     with counted(storage) as spent:
-        results = await search(storage, DEFAULT, parse(query, list(parameters.items())), "")
+        tags = await query_tags.read(storage) if may_use_tags(list(parameters.items())) else ()
+        results = await search(storage, DEFAULT, parse(query, list(parameters.items()), tags), "")
     return [json.loads(item) for item in results], spent.transactions
 
 
@@ -134,6 +136,33 @@ async def test_page(storage: Storage, level: Level, parameters: dict[str, str], 
     print(level.name, parameters, requests)
 
 
+@pytest.mark.parametrize("level", [STUDY, SERIES])
+@pytest.mark.parametrize(
+    ("parameters", "is_wanted", "most"),
+    [
+        ({"InstitutionalDepartmentName": "quaint ward"}, rare, 3),
+        ({"InstitutionalDepartmentName": "quaint*"}, rare, 3),
+        ({"InstitutionalDepartmentName": "*aint*"}, rare, 4),
+        ({"InstitutionalDepartmentName": "ward*"}, common, 4),
+        ({"InstitutionalDepartmentName": "*ward*"}, everything, 4),
+        ({"InstitutionalDepartmentName": "*ward*", "PatientName": "*averi*"}, rare, 4),
+        ({"AcquisitionDateTime": "1900-1999"}, rare, 3),
+        ({"AcquisitionDateTime": "2000-"}, common, 4),
+    ],
+)
+async def test_page_by_extended_query_tags(
+    storage: Storage, level: Level, parameters: dict[str, str], is_wanted: Any, most: int
+) -> None:
+    """QIDO-54, QIDO-120: the list of the tags takes a request, the page no more than by other attributes."""
+    if level is STUDY and "AcquisitionDateTime" in parameters:
+        return  # it is one of series
+    results, requests = await ask(storage, Query(level), **parameters)
+    tag = "0020000E" if level is SERIES else "0020000D"
+    assert [item[tag]["Value"][0] for item in results] == expected(parameters, level, is_wanted)
+    assert requests <= most, (parameters, requests)
+    print(level.name, parameters, requests)
+
+
 async def test_patient_of_many_studies(storage: Storage) -> None:
     """What index rows do not tell takes a read of each result's study (D-45), or of its newest instance (QIDO-114)."""
     patient, count = f"patient-{generate_uid()[-12:]}", 12
@@ -171,12 +200,44 @@ async def test_instances(storage: Storage) -> None:
         (Query(SERIES, study), {}, 1, 1),
         (Query(Level.INSTANCE, study), {"offset": "20"}, 100, 1),
         (Query(Level.INSTANCE, study, series), {}, 100, 2),
-        (Query(Level.INSTANCE, study, series), {"InstanceNumber": "1"}, 100, 2),
+        (Query(Level.INSTANCE, study, series), {"InstanceNumber": "1"}, 100, 3),  # one for the list of tags
         (Query(Level.INSTANCE), {}, 100, 4),  # of the newest, which are these
     ):
         results, requests = await ask(storage, query, **parameters)
         assert len(results) == count
         assert requests <= most, (query, parameters, requests)
+
+
+async def test_instances_of_few_studies_among_many(storage: Storage) -> None:
+    """QIDO-3, D-40: a request for each study that matches, and a few; rows of others lead nowhere."""
+    attributes = {"StudyDescription": "Unusual", "StudyDate": "20100101", "InstitutionalDepartmentName": "Unusual ward"}
+    files = [builders.instance(rows=0, PatientName=f"Quux{number}^Real", **attributes) for number in range(5)]
+    await store_files(storage, files)
+    for parameters in (
+        {"PatientName": "*uux*"},
+        {"PatientName": "quux*"},
+        {"PatientName": "re", "fuzzymatching": "true", "StudyDescription": "un*"},
+        {"StudyDate": "19000101-20991231", "StudyDescription": "*usual"},
+        {"ModalitiesInStudy": "OT", "PatientName": "*^real"},
+        {"InstitutionalDepartmentName": "*ual*"},
+        {"InstitutionalDepartmentName": "*w*", "PatientName": "*uux*"},
+    ):
+        results, requests = await ask(storage, Query(Level.INSTANCE), **parameters)
+        assert len(results) == len(files), parameters
+        assert requests <= len(files) + 4, (parameters, requests)
+
+
+async def test_two_extended_query_tags(storage: Storage) -> None:
+    """QIDO-54: rows in the table of one do not tell of the other; what is rare is found first, whichever is named first."""
+    attributes = {"AcquisitionDateTime": "20100101", "InstitutionalDepartmentName": "Strange ward"}
+    files = [builders.instance(rows=0, **attributes) for _ in range(5)]
+    await store_files(storage, files)
+    parameters = {"AcquisitionDateTime": "1900-2099", "InstitutionalDepartmentName": "*range*"}
+    for level, limit in ((SERIES, "100"), (SERIES, "5"), (Level.INSTANCE, "100")):
+        for wanted in (parameters, dict(reversed(parameters.items()))):
+            results, requests = await ask(storage, Query(level), **wanted, limit=limit)
+            assert len(results) == len(files)
+            assert requests <= 6 * int(limit)
 
 
 async def test_newest_instances_behind_a_bulk_update(storage: Storage) -> None:

@@ -6,17 +6,23 @@ import random
 from collections.abc import Iterable, Iterator
 from itertools import batched
 
+from shared.dicom.searchable import ExtendedAttribute, Level
 from shared.storage import keys
-from shared.storage.lookups import LookupKey, rows_of
+from shared.storage.lookups import TAG_TABLE, LookupKey, rows_of
 from shared.storage.partitions import DEFAULT
+from shared.storage.query_tags import READY, QueryTag
 from shared.storage.storage import Storage
 from shared.storage.study_head import StudyHead
-from shared.storage.study_rows import SeriesRow, StudyRow, Summary
+from shared.storage.study_rows import SeriesRow, StudyRow, Summary, TagValue
 
 DAY = 86_400_000_000
 FIRST_DAY = 1_600_000_000_000_000
 STUDIES_A_DAY = 200
 RARE = 100
+
+WARD = ExtendedAttribute(0x00081040, "LO", Level.STUDY, 1)
+ACQUIRED = ExtendedAttribute(0x0008002A, "DT", Level.SERIES, 2)
+"""Extended query tags: InstitutionalDepartmentName and AcquisitionDateTime."""
 
 _FAMILY, _GIVEN = ["Doe", "Roe", "Meier", "Garcia", "Tanaka"], ["Jane", "John", "Ute", "Luis", "Kenji"]
 _STUDIES_AT_ONCE = 2000
@@ -46,8 +52,10 @@ def _study(number: int, chance: random.Random, *, is_rare: bool) -> tuple[str, S
         **_element("00100030", "DA", "19700102"),
     }
     of_series = _element("00080060", "CS", "PX" if is_rare else "CT")
-    head = StudyHead(StudyRow(created, created, created, 1, 1, summary, (series, f"{series}.1")))
-    head.series[series] = SeriesRow(series, created, created, 1, 1, of_series, f"{series}.1")
+    ward = _tag(WARD, created, "Quaint ward" if is_rare else f"Ward {number % 50}")
+    acquired = _tag(ACQUIRED, created, f"19{number % 28:02d}0101" if is_rare else f"20{day % 28:02d}0{day % 9 + 1}15")
+    head = StudyHead(StudyRow(created, created, created, 1, 1, summary, (series, f"{series}.1"), tags=ward))
+    head.series[series] = SeriesRow(series, created, created, 1, 1, of_series, f"{series}.1", tags=acquired)
     return keys.study_partition(DEFAULT, study), head
 
 
@@ -55,8 +63,18 @@ def _element(key: str, vr: str, value: object) -> Summary:
     return {key: {"vr": vr, "Value": [value]}}
 
 
+def _tag(attribute: ExtendedAttribute, version: int, value: str) -> dict[int, TagValue]:
+    return {attribute.id: TagValue(version, attribute.key, {"vr": attribute.vr, "Value": [value]})}
+
+
 async def load(storage: Storage, studies: Iterable[tuple[str, StudyHead, bool]]) -> None:
     """Writes the lookup rows. Of studies that are not rare only those that share partitions: the others are in nobody's way."""
+    for attribute in (WARD, ACQUIRED):
+        await storage.query_tags.create_table(attribute)
+    tags = await storage.query_tags.read()
+    tags.tags = [QueryTag(attribute, status=READY) for attribute in (WARD, ACQUIRED)]
+    tags.next_id, tags.version = 3, 1
+    await storage.query_tags.save(tags)
     for some in batched(studies, _STUDIES_AT_ONCE, strict=False):
         rows: dict[LookupKey, str] = {}
         for key, head, is_rare in some:
@@ -66,6 +84,6 @@ async def load(storage: Storage, studies: Iterable[tuple[str, StudyHead, bool]])
 
 def _is_shared(lookup: LookupKey) -> bool:
     table, partition_key, _ = lookup
-    return table in ("lookupstudies", "lookupseries", "lookupStudyDate", "lookupModalitiesInStudy") or (
-        table == "lookupPatientName" and partition_key.endswith(tuple(f"~{name.lower()}" for name in _GIVEN))
-    )
+    return table.startswith(
+        ("lookupstudies", "lookupseries", "lookupStudyDate", "lookupModalitiesInStudy", TAG_TABLE)
+    ) or (table == "lookupPatientName" and partition_key.endswith(tuple(f"~{name.lower()}" for name in _GIVEN)))
