@@ -49,6 +49,9 @@ class Settings:
     intent_timeout_seconds: int = DEFAULT_INTENT_TIMEOUT
     """DICOM_INTENT_TIMEOUT_SECONDS: how long a request may be silent before upkeep finishes or undoes its work."""
 
+    operations: bool = True
+    """DICOM_OPERATIONS: `on` (default); `off`: no bulk update and no re-index can be started, those that run go on (OPS-24)."""
+
     cors_origins: tuple[str, ...] = ()
     """DICOM_CORS_ORIGINS: origins, separated by commas, whose pages may call the service; `*` stands for any (D-4)."""
 
@@ -80,6 +83,7 @@ class Settings:
             max_request_bytes=_positive(environment, "DICOM_MAX_REQUEST_BYTES", DEFAULT_MAX_BYTES),
             max_part_bytes=_positive(environment, "DICOM_MAX_PART_BYTES", DEFAULT_MAX_BYTES),
             intent_timeout_seconds=_positive(environment, "DICOM_INTENT_TIMEOUT_SECONDS", DEFAULT_INTENT_TIMEOUT),
+            operations=_is_on(environment, "DICOM_OPERATIONS"),
             cors_origins=tuple(
                 origin.strip() for origin in environment.get("DICOM_CORS_ORIGINS", "").split(",") if origin.strip()
             ),
@@ -125,6 +129,13 @@ def _sets(environment: Mapping[str, str], name: str) -> dict[str, frozenset[str]
         return {str(key): frozenset(map(str, list(values))) for key, values in parsed.items()}
     except (ValueError, TypeError, AttributeError):
         raise ValueError(f"The setting {name} must be a JSON object with arrays of strings.") from None
+
+
+def _is_on(environment: Mapping[str, str], name: str) -> bool:
+    text = environment.get(name, "") or "on"
+    if text not in ("on", "off"):
+        raise ValueError(f"The setting {name} must be 'on' or 'off', not {text!r}.")
+    return text == "on"
 
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 from fastapi import Response
 
-from shared.api.operations import begun
+from shared.api.operations import begun, check_enabled
 from shared.api.requests import read_body
 from shared.dicom import tags
 from shared.errors import BadRequest, UnsupportedMediaType
@@ -29,6 +29,8 @@ MOST_BODY_BYTES = 1 << 20
 async def post_bulk_update(call: Call) -> Response:
     """Starts the operation, or says why not; with `dryRun=true` says what it would do."""
     dry_run = _dry_run(call)
+    if not dry_run:
+        check_enabled()
     content_type = call.header("content-type")
     if content_type and content_type.split(";")[0].strip().lower() != "application/json":
         raise UnsupportedMediaType(f"The specified content type '{content_type}' is not supported.")

@@ -3,10 +3,11 @@
 from http import HTTPStatus
 
 from fastapi import Response
+from starlette.background import BackgroundTask
 
 from shared.api.requests import identifiers
 from shared.services import partitions
-from shared.services.delete import delete
+from shared.services.delete import clear_rest, delete
 from shared.services.service import storage
 from shared.settings import Action
 from shared.web.routing import Call, endpoint
@@ -18,5 +19,7 @@ async def delete_resource(call: Call) -> Response:
     study, series, instance = identifiers(call)
     account = await storage()
     partition = await partitions.use(account, call.partition)
-    await delete(account, partition, study, series, instance)
-    return Response(status_code=HTTPStatus.NO_CONTENT)
+    rest = await delete(account, partition, study, series, instance)
+    return Response(
+        status_code=HTTPStatus.NO_CONTENT, background=BackgroundTask(clear_rest, account, rest) if rest else None
+    )

@@ -12,7 +12,7 @@ from fastapi import Response
 from shared.errors import BadRequest
 from shared.services import operations
 from shared.services.operations import OperationActive, orchestration_status
-from shared.services.service import storage
+from shared.services.service import settings, storage
 from shared.settings import Action
 from shared.storage.operations import ENDED, REINDEX, SUCCEEDED, OperationRow
 from shared.web.problems import problem
@@ -43,6 +43,12 @@ async def get_operation(call: Call) -> Response:
 def poll(call: Call, operation_id: str) -> dict[str, str]:
     """The headers that tell a client where and when to ask again."""
     return {"Location": href(call, operation_id), "Retry-After": RETRY_AFTER_SECONDS}
+
+
+def check_enabled() -> None:
+    """Raises BadRequest when the operator has switched operations off (UPD-5, OPS-24)."""
+    if not settings.operations:
+        raise BadRequest("Asynchronous operations are temporarily disabled. Please try again later.")
 
 
 async def begun(call: Call, start: Awaitable[str]) -> Response:

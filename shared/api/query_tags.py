@@ -7,7 +7,7 @@ import orjson
 from fastapi import Response
 
 from shared.api.change_feed import timestamp
-from shared.api.operations import begun, href
+from shared.api.operations import begun, check_enabled, href
 from shared.api.requests import page, read_body
 from shared.errors import UnsupportedMediaType
 from shared.services import query_tags
@@ -28,6 +28,7 @@ DEFAULT_RESULTS = 100
 @endpoint("add-extended-query-tag", Action.MANAGE_QUERY_TAGS)
 async def post_tags(call: Call) -> Response:
     """Registers tags and starts their re-index (EQT-1, EQT-40), or says why not."""
+    check_enabled()
     entries = parse_entries(await _json_body(call))
     client = call.durable
     assert client is not None

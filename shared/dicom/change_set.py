@@ -10,11 +10,13 @@ from pydicom.valuerep import format_number_as_ds
 
 from shared.dicom import dicom_json
 from shared.dicom import vr as vrs
-from shared.dicom.dataset_patcher import DatasetPatch, DatasetPatcher, DeflatedDatasetPatcher
+from shared.dicom.dataset_patcher import DatasetPatch, DatasetPatcher
+from shared.dicom.deflated_patcher import DeflatedDatasetPatcher
 from shared.dicom.element import Element, ScannedFile
 from shared.dicom.element_codec import ElementEncoding
 from shared.dicom.file_meta import end_of_file_meta, patch_file_meta
 from shared.dicom.head import DEFLATED
+from shared.dicom.rewriting import Piece
 from shared.dicom.tags import SPECIFIC_CHARACTER_SET
 from shared.dicom.text_codec import encode_text
 from shared.dicom.updatable import UPDATABLE
@@ -75,43 +77,65 @@ def patch_metadata(metadata: bytes, changes: Changes, character_sets: Sequence[s
 
 
 def patches_head_only(layout: HeadLayout, changes: Changes) -> bool:
-    """Whether the patched file is what `patch_head` makes of its head, and then the rest of the stored file."""
+    """Whether the patched file is what its head becomes, and then the rest of the stored file as it is."""
     return layout.transfer_syntax not in DEFLATED and not _dataset_patch(layout, changes).rewrites_rest
 
 
-def patch_head(head: bytes, layout: HeadLayout, changes: Changes) -> bytes:
-    """The patched form of a file's first `layout.head_length` bytes (of a deflated file: with an inflated data set)."""
-    start = end_of_file_meta(head, layout.transfer_syntax in DEFLATED) or layout.head_length
-    return patch_file_meta(head[:start]) + _dataset_patch(layout, changes).head(head[start:])
+class FilePatcher:
+    """Takes a stored file, and gives back its latest version (UPD-53, D-65..D-67).
+
+    Memory is bounded by the longest text value, where text is re-encoded. Its methods raise InvalidDicom when the file is
+    shorter than its layout says.
+    """
+
+    def __init__(self, layout: HeadLayout, changes: Changes, *, skips: bool = False) -> None:
+        """With `skips`, long values that are copied come out as ranges of the stored file, and need not be fed."""
+        self._layout = layout
+        self._patch = _dataset_patch(layout, changes)
+        self._is_deflated = layout.transfer_syntax in DEFLATED
+        self._skips = skips and not self._is_deflated
+        self._start = bytearray()
+        self._patcher: DatasetPatcher | None = None
+        self._deflated: DeflatedDatasetPatcher | None = None
+
+    @property
+    def wanted(self) -> int:
+        """The offset of what is to be fed next."""
+        return self._patcher.wanted if self._patcher else len(self._start)
+
+    def feed(self, data: bytes) -> list[Piece]:
+        """Takes the next bytes of the stored file, in chunks of any size, and returns what is ready of the patched one."""
+        if self._patcher:
+            return (self._deflated or self._patcher).feed(data)
+        self._start += data
+        end = end_of_file_meta(self._start, self._is_deflated)
+        if end is None and len(self._start) == self._layout.head_length:  # nothing of the data set is in the head
+            end = len(self._start)
+        if end is None:
+            return []
+        self._patcher = DatasetPatcher(self._patch, end, self._layout.head_length, skips=self._skips)
+        self._deflated = DeflatedDatasetPatcher(self._patcher) if self._is_deflated else None
+        return [patch_file_meta(bytes(self._start[:end])), *self.feed(bytes(self._start[end:]))]
+
+    def finish(self) -> list[Piece]:
+        """Returns what is left at the end of the file."""
+        if self._patcher is None:
+            raise InvalidDicom("The file ends within its File Meta Information.")
+        return (self._deflated or self._patcher).finish()
 
 
 async def patch_file(chunks: AsyncIterator[bytes], layout: HeadLayout, changes: Changes) -> AsyncIterator[bytes]:
-    """The latest version of a stored file, from the stored bytes in chunks of any size (UPD-53, D-65..D-67).
-
-    Memory is bounded by the head and, where text behind it is re-encoded, by the longest text value.
-    Raises InvalidDicom when the file is shorter than its layout says.
-    """
-    patcher: DatasetPatcher | DeflatedDatasetPatcher | None = None
-    start = bytearray()
+    """The latest version of a stored file, from the stored bytes in chunks of any size. Raises what FilePatcher raises."""
+    patcher = FilePatcher(layout, changes)
     async for chunk in chunks:
-        patched = b""
-        if patcher is None:
-            start += chunk
-            if (end := end_of_file_meta(start, layout.transfer_syntax in DEFLATED)) is None:
-                continue
-            patcher = _dataset_patcher(layout, end, changes)
-            patched, chunk = patch_file_meta(bytes(start[:end])), bytes(start[end:])
-        if patched := patched + patcher.feed(chunk):
+        if patched := _joined(patcher.feed(chunk)):
             yield patched
-    if patcher is None:
-        raise InvalidDicom("The file ends within its File Meta Information.")
-    if patched := patcher.finish():
+    if patched := _joined(patcher.finish()):
         yield patched
 
 
-def _dataset_patcher(layout: HeadLayout, start: int, changes: Changes) -> DatasetPatcher | DeflatedDatasetPatcher:
-    patcher = DatasetPatcher(_dataset_patch(layout, changes), layout.head_length - start)
-    return DeflatedDatasetPatcher(patcher) if layout.transfer_syntax in DEFLATED else patcher
+def _joined(pieces: list[Piece]) -> bytes:
+    return b"".join(piece for piece in pieces if isinstance(piece, bytes))
 
 
 def _dataset_patch(layout: HeadLayout, changes: Changes) -> DatasetPatch:

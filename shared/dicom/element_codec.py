@@ -37,12 +37,6 @@ class ElementEncoding:
         """The encoding that a transfer syntax prescribes (PS3.5 Annex A)."""
         return cls(transfer_syntax == head.IMPLICIT_VR_LITTLE_ENDIAN, transfer_syntax != head.EXPLICIT_VR_BIG_ENDIAN)
 
-    def header_size(self, start: bytes | bytearray) -> int:
-        """The length of the header that the eight bytes in `start` begin: 8 or 12."""
-        if self.is_implicit_vr or start[4:6].decode("latin-1") not in vrs.LONG_LENGTH:
-            return 8
-        return 12 if self._tag(start, 0) >> 16 != 0xFFFE else 8
-
     def read_header(self, data: bytes | bytearray, offset: int = 0) -> Header:
         """The header at `offset`. Raises InvalidDicom when `data` ends within it."""
         try:

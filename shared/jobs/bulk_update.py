@@ -8,14 +8,13 @@ from typing import Any
 
 import azure.durable_functions as df
 
+from shared.jobs.retry import RETRY
 from shared.services import bulk_update as service
 from shared.services.bulk_update import StudyUpdate
 from shared.services.service import storage
 from shared.telemetry import operation
 
 blueprint = df.Blueprint()
-
-_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=4)
 
 
 @blueprint.function_name("bulk_update")
@@ -25,17 +24,17 @@ def bulk_update(context: df.DurableOrchestrationContext) -> Generator[Any, Any]:
     task: dict[str, Any] = context.get_input()
     studies = task["studies"]
     whole = {"operation": task["operation"], "trace": task["trace"]}
-    if not (yield context.call_activity_with_retry("begin_update", _RETRY, whole)):
+    if not (yield context.call_activity_with_retry("begin_update", RETRY, whole)):
         return
     for index, study in enumerate(studies):
         part = {**task, "studies": None, "index": index, "study": study}
         try:
-            updated = yield context.call_activity_with_retry("update_study", _RETRY, part)
+            updated = yield context.call_activity_with_retry("update_study", RETRY, part)
         except Exception:
             updated = None
         outcome = {**whole, "total": len(studies), "done": index + 1, "study": study, "updated": updated}
-        yield context.call_activity_with_retry("record_study", _RETRY, outcome)
-    yield context.call_activity_with_retry("end_update", _RETRY, whole)
+        yield context.call_activity_with_retry("record_study", RETRY, outcome)
+    yield context.call_activity_with_retry("end_update", RETRY, whole)
 
 
 @blueprint.function_name("begin_update")

@@ -8,13 +8,12 @@ from typing import Any
 
 import azure.durable_functions as df
 
+from shared.jobs.retry import RETRY
 from shared.services import reindex as service
 from shared.services.service import storage
 from shared.telemetry import operation
 
 blueprint = df.Blueprint()
-
-_RETRY = df.RetryOptions(first_retry_interval_in_milliseconds=5_000, max_number_of_attempts=4)
 
 
 @blueprint.function_name("reindex")
@@ -23,13 +22,13 @@ def reindex(context: df.DurableOrchestrationContext) -> Generator[Any, Any]:
     """Input: operation, and the trace that its activities belong to; from the second execution on also after, done, total."""
     task: dict[str, Any] = context.get_input()
     if "total" not in task:
-        total = yield context.call_activity_with_retry("begin_reindex", _RETRY, task)
+        total = yield context.call_activity_with_retry("begin_reindex", RETRY, task)
         if total is None:
             return
         task = {**task, "after": None, "done": 0, "total": total}
-    after, done = yield context.call_activity_with_retry("reindex_batch", _RETRY, task)
+    after, done = yield context.call_activity_with_retry("reindex_batch", RETRY, task)
     if after is None:
-        yield context.call_activity_with_retry("end_reindex", _RETRY, task)
+        yield context.call_activity_with_retry("end_reindex", RETRY, task)
         return
     context.continue_as_new({**task, "after": after, "done": done})
 

@@ -6,9 +6,12 @@ functions can be repeated at any point and go on where they were.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
 
 from shared.dicom.change_set import Changes, merge
 from shared.dicom.searchable import STUDY_ATTRIBUTES
@@ -27,9 +30,10 @@ from shared.storage.storage import Storage
 from shared.storage.study_head import ChangeSetRow, Outbox, StudyHead
 from shared.storage.study_rows import StudyRow, Summary
 from shared.storage.wire import Operation, TransactionFailed
-from shared.telemetry import update_duration
+from shared.telemetry import trace_id, update_duration
 
 logger = logging.getLogger(__name__)
+audit = logging.getLogger("dicom.audit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,9 +182,17 @@ async def end(storage: Storage, operation_id: str) -> None:
         operation.percent = 100
         await _save(storage, operation, status=FAILED if operation.results.study_failed else SUCCEEDED)
         update_duration.record(time.time() - operation.created / 1_000_000, {"dicom.update.status": operation.status})
+        audit.info(json.dumps(_event(operation)))
         if operation.status == FAILED:
             logger.warning("Operation failed: %s", operation_id)
     await storage.operations.release(LOCK, operation_id)
+
+
+def _event(operation: OperationRow) -> dict[str, Any]:
+    """What the audit trail says of the end of an operation (UPD-91); its studies are in the request's event."""
+    status = HTTPStatus.BAD_REQUEST if operation.status == FAILED else HTTPStatus.OK
+    event = {"operation": "update-study-operation", "status": status, "resource": {"operation": operation.id}}
+    return event | {"traceId": trace_id()} if trace_id() else event
 
 
 async def _save(storage: Storage, operation: OperationRow, *, status: str) -> None:

@@ -6,13 +6,14 @@ series to above all their instances (DEL-15). What is left of these is then clea
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from itertools import batched
 
 from shared.dicom import dicom_json, tags
 from shared.dicom.change_set import Changes
 from shared.dicom.searchable import SERIES_ATTRIBUTES, STUDY_ATTRIBUTES
-from shared.errors import NotFound
+from shared.errors import NotFound, trace
 from shared.services.clearance import clear
 from shared.services.head_changes import head_operations, latest, with_modalities
 from shared.services.metadata import latest_metadata
@@ -31,18 +32,20 @@ from shared.storage.study_head import Outbox, StudyHead
 from shared.storage.study_rows import SeriesRow
 from shared.storage.wire import Operation, TransactionFailed
 
+logger = logging.getLogger(__name__)
+
 type _Found = tuple[StudyHead, InstanceRow | None]
 
-_CLEARED_PER_REQUEST = 5000
+_CLEARED_AT_ONCE = 5000
 _LOOKUPS_PER_OUTBOX = 2000
 
 
 async def delete(
     storage: Storage, partition: str, study: str, series: str | None = None, sop_instance: str | None = None
-) -> None:
+) -> Intent | None:
     """Deletes a study, a series or an instance. Raises NotFound when there is none (DEL-5).
 
-    Of very many instances some are left for upkeep to clear away.
+    Of very many instances some are left to be cleared away: that is what the intent is for that is then returned.
     """
     key = keys.study_partition(partition, study)
     found = await _find(storage, key, series, sop_instance)
@@ -53,10 +56,22 @@ async def delete(
     await storage.intents.write(intent)
     async with storage.instances.lock(key):
         floors_raised = await _commit(storage, key, intent.id, found, series, sop_instance)
-    if floors_raised and not await clear(storage, key, intent.id, series, most=_CLEARED_PER_REQUEST):
-        await storage.intents.hand_over(intent)
-    else:
+    if floors_raised and not await clear(storage, key, intent.id, series, most=_CLEARED_AT_ONCE):
+        await storage.intents.write(intent)
+        return intent
+    await storage.intents.done(intent)
+    return None
+
+
+async def clear_rest(storage: Storage, intent: Intent) -> None:
+    """Clears away what a delete has left, when its request has been answered (D-50). If it cannot, upkeep will."""
+    [key] = intent.studies
+    try:
+        while not await clear(storage, key, intent.id, intent.payload, most=_CLEARED_AT_ONCE):
+            await storage.intents.write(intent)
         await storage.intents.done(intent)
+    except Exception as error:
+        logger.error("What the delete %s has left must wait for upkeep: %s", intent.id, trace(error))
 
 
 async def finish(storage: Storage, intent: Intent) -> None:

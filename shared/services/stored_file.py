@@ -2,76 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Final
 
-from shared.dicom.change_set import Changes, patch_file, patch_head, patches_head_only
+from shared.dicom.change_set import Changes, FilePatcher, patch_file, patches_head_only
 from shared.dicom.head import DEFLATED
 from shared.dicom.inflation import inflated
+from shared.dicom.rewriting import Piece, merged
 from shared.services.races import StudyChanged
 from shared.storage.instance_row import InstanceRow
 from shared.storage.storage import Storage
 from shared.storage.wire import BlobNotFound
 
+_PIECE_OF_A_HEAD: Final = 1 << 20  # bytes read at a time to find out how long the patched file is
+_MOST_OF_A_HEAD: Final = 16 << 20  # of it in memory
+
 
 async def read_file(storage: Storage, row: InstanceRow, changes: Changes) -> AsyncGenerator[bytes]:
     """The whole file, in chunks. Raises StudyChanged when the instance is gone meanwhile."""
-    stored = storage.wire.read_blob(row.blob)
-    try:
+    async with aclosing(_read(storage, row)) as stored:
         async for chunk in patch_file(stored, row.layout, changes) if changes else stored:
             yield chunk
-    except BlobNotFound as error:
-        raise StudyChanged(f"The file of the instance {row.sop_instance} cannot be read.") from error
-    finally:
-        await stored.aclose()
 
 
 @dataclass(frozen=True, slots=True)
 class SizedFile:
-    """A file of which any range can be read: `head` stands in for the first `replaced` bytes of the stored file."""
+    """A file of which any range can be read: what it is made of, in order."""
 
     row: InstanceRow
-    head: bytes
-    replaced: int
+    pieces: Sequence[Piece]
 
     @property
     def length(self) -> int:
         """Bytes of the whole file."""
-        return len(self.head) + self.row.length - self.replaced
+        return sum(len(piece) for piece in self.pieces)
 
     async def read(self, storage: Storage, offset: int, length: int) -> AsyncIterator[bytes]:
         """The bytes [offset, offset + length). Raises StudyChanged when the instance is gone meanwhile."""
-        from_head = self.head[offset : offset + length]
-        if from_head:
-            yield from_head
-        if len(from_head) == length:
-            return
-        begin = offset + len(from_head) - len(self.head) + self.replaced
-        stored = storage.wire.read_blob(self.row.blob, begin, length - len(from_head))
-        try:
-            async for chunk in stored:
-                yield chunk
-        except BlobNotFound as error:
-            raise StudyChanged(f"The file of the instance {self.row.sop_instance} cannot be read.") from error
-        finally:
-            await stored.aclose()
+        begin = 0
+        for piece in self.pieces:
+            wanted = piece[max(offset - begin, 0) : max(offset + length - begin, 0)]
+            begin += len(piece)
+            if isinstance(wanted, range) and wanted:
+                async with aclosing(_read(storage, self.row, wanted.start, len(wanted))) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+            elif isinstance(wanted, bytes) and wanted:
+                yield wanted
 
 
 async def sized_file(storage: Storage, row: InstanceRow, changes: Changes) -> SizedFile | None:
     """The file with its length; None when that is known only after all of it was rewritten.
 
-    Of an instance with changes the head is read for it: a few KiB.
+    Of an instance with changes the head is read for it, but not the long values in it: a few KiB. Raises StudyChanged.
     """
     if not changes:
-        return SizedFile(row, b"", 0)
+        return SizedFile(row, [range(row.length)])
     if not patches_head_only(row.layout, changes):
         return None
-    replaced = row.layout.head_length
-    try:
-        head = b"".join([chunk async for chunk in storage.wire.read_blob(row.blob, 0, replaced)])
-    except BlobNotFound as error:
-        raise StudyChanged(f"The file of the instance {row.sop_instance} cannot be read.") from error
-    return SizedFile(row, patch_head(head, row.layout, changes), replaced)
+    end = row.layout.head_length
+    patcher = FilePatcher(row.layout, changes, skips=True)
+    head: list[Piece] = []
+    while (begin := patcher.wanted) < end:
+        if sum(len(piece) for piece in head if isinstance(piece, bytes)) > _MOST_OF_A_HEAD:
+            return None
+        data = b"".join([chunk async for chunk in _read(storage, row, begin, min(_PIECE_OF_A_HEAD, end - begin))])
+        if not data:
+            break
+        head += patcher.feed(data)
+    return SizedFile(row, merged([*head, *patcher.finish(), range(end, row.length)]))
 
 
 async def read_stored(storage: Storage, row: InstanceRow, first: int, end: int | None = None) -> AsyncGenerator[bytes]:
@@ -81,9 +82,18 @@ async def read_stored(storage: Storage, row: InstanceRow, first: int, end: int |
     """
     deflated = row.layout.transfer_syntax in DEFLATED
     length = None if end is None else end - first
-    stored = storage.wire.read_blob(row.blob) if deflated else storage.wire.read_blob(row.blob, first, length)
-    try:
+    async with aclosing(_read(storage, row) if deflated else _read(storage, row, first, length)) as stored:
         async for chunk in _cut(inflated(stored), first, end) if deflated else stored:
+            yield chunk
+
+
+async def _read(
+    storage: Storage, row: InstanceRow, offset: int = 0, length: int | None = None
+) -> AsyncGenerator[bytes]:
+    """The bytes [offset, offset + length) of the stored file, without `length` all from `offset`. Raises StudyChanged."""
+    stored = storage.wire.read_blob(row.blob, offset, length)
+    try:
+        async for chunk in stored:
             yield chunk
     except BlobNotFound as error:
         raise StudyChanged(f"The file of the instance {row.sop_instance} cannot be read.") from error

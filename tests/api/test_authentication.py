@@ -75,7 +75,7 @@ def test_open_to_anybody(guarded: Host) -> None:
 
 
 def test_roles(guarded: Host, issuer: Issuer) -> None:
-    """AUTH-7, AUTH-10, STOW-5: 403 for what the roles do not cover; it wins over a bad UID (AUTH-21) and 406 (AUTH-22)."""
+    """AUTH-7, AUTH-10, DEL-6, STOW-5, UPD-4: 403 for what roles do not cover; before a bad UID (AUTH-21), 406 (AUTH-22)."""
     file = builders.instance()
     uids = Uids.of(file)
     assert store(guarded, issuer, "/v2/studies", file, roles=["globalReader"]) == 403

@@ -60,7 +60,7 @@ def dry_run(host: Host, studies: list[str], changes: dict[str, Any], base: str =
 
 
 def test_every_instance_of_the_study_changes_and_the_originals_stay(host: Host) -> None:
-    """UPD-53, UPD-61, D-65: the latest version is served by default, the original on request, the pixels are the same."""
+    """UPD-36, UPD-53, UPD-61, UPD-65, D-65, D-69: the latest by default, the original on request, the same pixels."""
     study, files = study_of(host, 5)
     state = update(host, [study], NAME)
     assert state["status"] == "succeeded"
@@ -97,7 +97,7 @@ def test_metadata_search_and_etags_follow(host: Host) -> None:
 
 
 def test_frames_stay_where_they_are(host: Host) -> None:
-    """D-67: frames of an updated instance come from the original's bytes."""
+    """UPD-77, D-27: frames of an updated instance come from the original's bytes."""
     study, files = study_of(host, 1, frames=2)
     path = f"/v2{Uids.of(files[0]).instance_path}/frames/2"
     accept = "application/octet-stream; transfer-syntax=*"
@@ -107,7 +107,7 @@ def test_frames_stay_where_they_are(host: Host) -> None:
 
 
 def test_second_update_starts_from_the_first(host: Host) -> None:
-    """UPD-64: later values win, earlier ones stay, and the original is still the stored file."""
+    """UPD-54, UPD-64: later values win, earlier ones stay, and the original is still the stored file."""
     study, files = study_of(host, 2)
     update(host, [study], NAME | {"00100020": {"vr": "LO", "Value": ["first"]}})
     update(host, [study], {"00100020": {"vr": "LO", "Value": ["second"]}})
@@ -153,7 +153,7 @@ def test_feed_has_one_update_for_each_instance(host: Host) -> None:
 
 
 def test_unknown_study_fails_and_the_others_are_updated(host: Host) -> None:
-    """D-62, UPD-38, UPD-39."""
+    """D-61, D-62, UPD-37 to UPD-40."""
     study, _ = study_of(host, 1)
     unknown = generate_uid()
     state = update(host, [unknown, study, study], NAME)
@@ -202,7 +202,7 @@ def test_update_in_a_partition_leaves_the_others_alone(host: Host) -> None:
 
 
 def test_answer_points_to_the_operation(host: Host) -> None:
-    """UPD-25, D-6, OPS-4."""
+    """UPD-18, UPD-25, D-6 (OPS-20, OPS-25), OPS-4, OPS-5, OPS-11, OPS-18."""
     study, _ = study_of(host, 1)
     while (response := bulk_update(host, [study], NAME)).status_code == 409:
         assert "There is already an active update operation with ID" in response.json()["detail"]
@@ -216,7 +216,7 @@ def test_answer_points_to_the_operation(host: Host) -> None:
 
 
 def test_only_one_update_runs_at_a_time(host: Host) -> None:
-    """UPD-17: of many at once one is accepted, the others are told which."""
+    """UPD-17, OPS-21: of many at once one is accepted, the others are told which."""
     study, _ = study_of(host, 30)
     update(host, [study], NAME)
     with ThreadPoolExecutor(8) as pool:
@@ -387,8 +387,39 @@ def test_terminated_and_purged_operations_free_the_lock(host: Host) -> None:
         assert update(host, [study], NAME)["status"] == "succeeded"
 
 
+def test_operations_that_are_switched_off(azurite: Azurite, tmp_path: Path) -> None:
+    """UPD-5, OPS-24: none can be started any more; one that runs goes on, and can be asked for. A dry run starts none."""
+    text = "Asynchronous operations are temporarily disabled. Please try again later."
+    before = Host(azurite.connection_string, tmp_path).start()
+    study, _ = study_of(before, 1)
+    while (response := bulk_update(before, [study], NAME)).status_code == 409:
+        finished(before, response.headers["Location"].rsplit("/", 1)[1])
+    before.kill()
+
+    host = Host(azurite.connection_string, tmp_path, DICOM_OPERATIONS="off").start()
+    try:
+        assert finished(host, started(response))["status"] == "succeeded"
+        for path, body in (
+            ("studies/$bulkUpdate", {"studyInstanceUids": [study], "changeDataset": NAME}),
+            ("partitions/Microsoft.Default/studies/$bulkUpdate", {}),
+            ("extendedquerytags", [{"path": "00101002", "level": "Study"}]),
+        ):
+            refused = host.call("POST", f"/v2/{path}", json.dumps(body), Content_Type="application/json")
+            assert (refused.status_code, refused.json()["detail"]) == (400, text)
+        assert dry_run(host, [study], NAME)["studyUpdated"] == 1
+        assert host.get("/v2/extendedquerytags").status_code == 200
+    finally:
+        host.stop()
+
+
 def test_unknown_operations(host: Host) -> None:
-    """OPS-3, D-82."""
+    """OPS-1, OPS-3, D-82: there is no list of them, and nothing else can be done to one."""
+    for method, path, status in (
+        ("GET", "", 404),
+        ("DELETE", f"/{uuid.uuid4()}", 405),
+        ("POST", f"/{uuid.uuid4()}", 405),
+    ):
+        assert host.call(method, f"/v2/operations{path}").status_code == status
     assert host.get(f"/v2/operations/{uuid.uuid4()}").status_code == 404
     assert host.get("/v2/operations/nonsense").status_code == 400
 
@@ -470,7 +501,7 @@ def test_study_switches_at_one_instant(host: Host) -> None:
 
 
 def test_study_that_is_deleted_first_fails(host: Host) -> None:
-    """UPD-89, UPD-33, UPD-31: and the operation is a hundred percent done."""
+    """DEL-17, UPD-31, UPD-33, UPD-89: and the operation is a hundred percent done."""
     study, _ = study_of(host, 1)
     host.call("DELETE", f"/v2/studies/{study}")
     state = update(host, [study], NAME)
@@ -545,6 +576,20 @@ def test_dry_run_is_validated(host: Host) -> None:
     assert (response.status_code, list(response.json())) == (400, ["00741048"])
 
 
+def test_audit_trail(host: Host) -> None:
+    """UPD-91: an event of the request, which names the studies, and one of the end of its operation, of the same trace."""
+    study, _ = study_of(host, 1)
+    ends = [(update(host, studies, NAME)["operationId"], studies) for studies in ([study], [generate_uid()])]
+    lines = host.log.read_text().splitlines()
+    events = [json.loads(line.split(": ", 1)[1]) for line in lines if line.startswith("INFO dicom.audit: ")]
+    for (operation, studies), status in zip(ends, (200, 400), strict=True):
+        [end] = [event for event in events if event["resource"].get("operation") == operation and "method" not in event]
+        assert (end["operation"], end["status"]) == ("update-study-operation", status)
+        begins = [event for event in events if event.get("studies") == studies and event["operation"] == "update-study"]
+        assert begins[-1]["status"] == 202
+        assert begins[-1].get("traceId") == end.get("traceId")
+
+
 def test_fifty_requests_through_two_hosts(host: Host, azurite: Azurite, tmp_path: Path) -> None:
     """UPD-17, D-6: one is accepted, the others are told which one runs. The hosts share a task hub, as hosts in Azure do."""
     study, series = generate_uid(), generate_uid()
@@ -610,7 +655,7 @@ def test_operation_that_succeeded_long_ago_is_forgotten(azurite: Azurite, tmp_pa
 
 
 def test_ids_of_operations(host: Host) -> None:
-    """OPS-2, OPS-10, OPS-12, OPS-15: with dashes and braces too; times are UTC."""
+    """OPS-2, OPS-6, OPS-10, OPS-12, OPS-15, OPS-17: with dashes and braces too; times are UTC."""
     study, _ = study_of(host, 1)
     operation = update(host, [study], NAME)["operationId"]
     for text in (str(uuid.UUID(operation)), f"{{{uuid.UUID(operation)}}}", operation.upper()):
@@ -620,3 +665,4 @@ def test_ids_of_operations(host: Host) -> None:
         assert state["operationId"] == operation
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z", state["createdTime"])
         assert "resources" not in state
+        assert state["results"]["studyUpdated"] == 1

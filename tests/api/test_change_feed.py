@@ -21,7 +21,7 @@ from tests.support.storage_proxy import StorageProxy
 
 
 def test_entry(host: Host) -> None:
-    """CF-30 to CF-36, CF-40, STOW-134."""
+    """CF-6, CF-16, CF-30 to CF-38, CF-40, D-52, STOW-134: nothing that has no value."""
     file = builders.instance()
     uids = Uids.of(file)
     store(host, file)
@@ -69,7 +69,7 @@ def test_window_and_offset(host: Host) -> None:
 
 
 def test_metadata(host: Host) -> None:
-    """CF-36, D-53, D-54: the metadata of the current version, unless it is not wanted."""
+    """CF-36, CF-59, D-53: the metadata of the current version, unless it is not wanted."""
     file = builders.instance()
     uids = Uids.of(file)
     store(host, file)
@@ -164,7 +164,7 @@ def test_pages_fit_together(host: Host) -> None:
 
 
 def test_partitions_share_the_feed(host: Host) -> None:
-    """CF-5."""
+    """CF-5; a partition that comes to be is no change (CF-43)."""
     file, name = builders.instance(), f"p{uuid.uuid4().hex}"
     store(host, file)
     store(host, file, base=f"/v2/partitions/{name}")
@@ -218,9 +218,11 @@ def test_wait(host: Host) -> None:
 
 
 async def test_client_that_goes_away_ends_the_waiting(own_proxy: StorageProxy, tmp_path: Path) -> None:
-    """D-55."""
+    """D-55; the feed is empty, and so has no latest entry: 204 (CF-15, D-54)."""
     host = await asyncio.to_thread(Host(own_proxy.connection_string, tmp_path).start)
     try:
+        latest = await asyncio.to_thread(host.get, "/v2/changefeed/latest")
+        assert (latest.status_code, latest.content) == (204, b"")
         _, writer = await asyncio.open_connection("127.0.0.1", host.port)
         writer.write(f"GET /v2/changefeed?wait=60&offset={2**62} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         async with asyncio.timeout(60):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 from pydicom.uid import generate_uid
 
@@ -65,6 +67,26 @@ def test_large_study(host: Host) -> None:
     assert [e["action"] for e in entries] == ["Create"] * 120 + ["Delete"] * 120
     assert {e["state"] for e in entries} == {"Deleted"}
     assert len({e["sopInstanceUid"] for e in entries[120:]}) == 120
+
+
+def test_what_else_the_request_says_does_not_matter(host: Host) -> None:
+    """DEL-2, DEL-3: whatever it accepts, and with any body."""
+    file = builders.instance()
+    store(host, file)
+    path = f"/v2{Uids.of(file).instance_path}"
+    response = host.call("DELETE", path, b"anything", Accept="text/nothing", Content_Type="text/plain")
+    assert (response.status_code, response.content) == (204, b"")
+
+
+def test_only_the_partition_of_the_path(host: Host) -> None:
+    """DEL-7."""
+    file, name = builders.instance(), f"p{uuid.uuid4().hex}"
+    path = Uids.of(file).study_path
+    store(host, file)
+    assert host.call("DELETE", f"/v2/partitions/{name}{path}").status_code == 400
+    store(host, file, base=f"/v2/partitions/{name}")
+    assert host.call("DELETE", f"/v2/partitions/{name}{path}").status_code == 204
+    assert host.get(f"/v2{path}/metadata").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/studies/1.x", "/studies/1.2/series/a", "/studies/1.2/series/3/instances/1."])

@@ -13,12 +13,16 @@ import requests
 from pydicom.uid import generate_uid
 
 from devhost.azurite import Azurite
+from shared.dicom import tags
+from shared.dicom.updatable import UPDATABLE
 from tests import builders
 from tests.support.dicomweb import Uids, bulk_update, finished, started, store, value
 from tests.support.host import Host, running_host
 
 TAGS = "/v2/extendedquerytags"
 STUDY, SOP = "0020000D", "00080018"
+BY_DEFAULT = {0x00080050, 0x00080090, 0x00081030, 0x00100010, 0x00100020, 0x00100030}
+"""What an update changes, and can be searched by without an extended query tag."""
 CREATOR = (0x00091010 & 0xFFFF0000 | 0x10, "LO", "TEST CREATOR")
 
 
@@ -420,6 +424,9 @@ def test_values_that_only_the_strict_rules_refuse(host: Host, name: str, bad: An
     assert state["status"] == "succeeded"
     errors = host.get(f"{TAGS}/{name}/errors").json()
     assert [(e["sopInstanceUid"], e["errorMessage"]) for e in errors] == [(Uids.of(file).instance, message)]
+    assert (
+        host.call("DELETE", f"{base}{Uids.of(file).study_path}").status_code == 204
+    )  # other tests add tags like these
 
 
 def test_values_with_warnings_are_not_considered(host: Host) -> None:
@@ -454,7 +461,7 @@ def test_padding_with_nulls(host: Host) -> None:
 
 
 def test_bulk_updates_are_indexed(host: Host) -> None:
-    """D-64, D-63, QIDO-117: tags of every level on attributes that an update changes."""
+    """UPD-58, D-64, D-63, QIDO-117: tags of every level on attributes that an update changes."""
     base, study = partition(), generate_uid()
     names = {"PatientAge": "study", "PatientSex": "series", "PatientWeight": "instance", "BodyPartExamined": "study"}
     add(host, *(entry(name, level) for name, level in names.items()))
@@ -480,6 +487,32 @@ def test_bulk_updates_are_indexed(host: Host) -> None:
         ({"BodyPartExamined": "HEAD", "PatientWeight": "80.0"}, 3),
     ):
         assert len(found(host, f"{base}/instances", **filters)) == hits, filters
+
+
+def test_every_attribute_that_an_update_changes_is_found(host: Host) -> None:
+    """UPD-53, UPD-80, D-64, D-68: by its new value, and not by its old one; PatientComments have no VR to search by."""
+    texts = {"PN": "Roe^{}", "DA": "1980010{}", "TM": "10111{}", "AS": "04{}Y", "DS": "{}.5", "CS": "V{}"}
+    searched = {tag: vr for tag, vr in UPDATABLE.items() if vr != "LT"}
+    assert len(searched) == 35
+    base, study = partition(), generate_uid()
+
+    def text(tag: int, number: int) -> str:
+        return texts.get(searched[tag], f"{tag:08x} {{}}").format(number)
+
+    add(host, *(entry(f"{tag:08X}") for tag in searched if tag not in BY_DEFAULT))
+    old: dict[str, Any] = {tags.keyword_of(tag): text(tag, 1) for tag in searched}
+    assert store(host, builders.instance(study, **old), base=base).status_code == 200
+    changes = {
+        f"{tag:08X}": {"vr": vr, "Value": [{"Alphabetic": text(tag, 2)} if vr == "PN" else text(tag, 2)]}
+        for tag, vr in searched.items()
+    }
+    while (response := bulk_update(host, [study], changes, base=base)).status_code == 409:
+        finished(host, response.headers["Location"].rsplit("/", 1)[1])
+    assert finished(host, started(response))["status"] == "succeeded"
+    for tag in searched:
+        keyword = tags.keyword_of(tag)
+        assert found(host, f"{base}/studies", **{keyword: text(tag, 1)}) == [], keyword
+        assert found(host, f"{base}/studies", **{keyword: text(tag, 2)}) == [study], keyword
 
 
 def test_query_status(host: Host) -> None:

@@ -89,7 +89,7 @@ def test_search_results(host: Host) -> None:
 
 
 def test_change_feed(host: Host) -> None:
-    """VER-25, CF-3, CF-11: the offset is a sequence, the page ends `limit` sequences behind it."""
+    """VER-25, CF-3, CF-4, CF-11: the offset is a sequence, the page ends `limit` sequences behind it."""
     study = generate_uid()
     for _ in range(2):
         store(host, builders.instance(study=study))
@@ -98,6 +98,9 @@ def test_change_feed(host: Host) -> None:
     assert [entry["sequence"] for entry in page] == [first, first + 1]
     assert len(host.get("/v1/changefeed").json()) <= 10
     assert host.get(f"/v1/changefeed?offset={2**62}").json() == []
+    latest = host.get("/v1/changefeed/latest?includeMetadata=false").json()
+    assert latest["sequence"] > first
+    assert "metadata" not in latest
 
 
 @pytest.mark.parametrize(
@@ -109,7 +112,7 @@ def test_change_feed_parameters(host: Host, query: str) -> None:
 
 
 def test_operations(host: Host) -> None:
-    """VER-27, UPD-32: `completed` instead of `succeeded`."""
+    """VER-27, UPD-32, OPS-14: `completed` instead of `succeeded`."""
     file = builders.instance()
     store(host, file)
     operation = started(bulk_update(host, [Uids.of(file).study], {"00100020": {"vr": "LO", "Value": ["x"]}}))

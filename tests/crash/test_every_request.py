@@ -96,7 +96,10 @@ async def assert_sound(storage: Storage) -> None:
 
 
 async def test_store(storage: Storage, proxy: StorageProxy, tmp_path: Path) -> None:
-    """A study with one instance gets two more, which change what it is found by; a new study gets two."""
+    """A study with one instance gets two more, which change what it is found by; a new study gets two.
+
+    Of what fails, no file is left (DEL-16).
+    """
     number, ended = 0, False
     while not ended:
         number += 1
@@ -170,8 +173,8 @@ async def test_replacement(storage: Storage, proxy: StorageProxy, tmp_path: Path
 @pytest.mark.usefixtures("indexed")
 @pytest.mark.parametrize(("instances", "step"), [(2, 1), (110, 31)])
 async def test_delete(storage: Storage, proxy: StorageProxy, instances: int, step: int) -> None:
-    """DEL-10, DEL-11, DEL-15: at whatever request it dies, all is there or nothing; then it goes for good, with its files,
-    change sets and index rows, and one Delete entry for each instance.
+    """DEL-10, DEL-11, DEL-13 to DEL-15: at whatever request it dies, all is there or nothing; then it goes for good, with
+    its files, change sets and index rows, and one Delete entry for each instance.
     """
     number, ended = 1 - step, False
     while not ended:
@@ -264,7 +267,9 @@ async def test_answer_that_gets_lost(storage: Storage, proxy: StorageProxy, acti
 
 
 async def test_bulk_update(storage: Storage, proxy: StorageProxy) -> None:
-    """The activity is run again, as the orchestration would: the study has changed once, and the feed says so once."""
+    """UPD-51, UPD-54, UPD-55, UPD-71 to UPD-73, UPD-86, D-65: no file is written, at any time, and none is left over.
+
+    The activity is run again, as the orchestration would: the study has changed once, and the feed says so once."""
     number, ended = 0, False
     while not ended:
         number += 1

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import UID
 
-from shared.dicom.change_set import Changes, merge, patch_metadata
+from shared.dicom import rewriting
+from shared.dicom.change_set import Changes, FilePatcher, HeadLayout, merge, patch_metadata, patches_head_only
+from shared.dicom.rewriting import Piece, merged
 from shared.dicom.tags import SPECIFIC_CHARACTER_SET
 from shared.dicom.updatable import UPDATABLE
 from tests.patching import (
@@ -101,6 +104,23 @@ def test_change_set(file: bytes, changes: Changes, chunk_sizes: list[int]) -> No
 
     scanned = scan(file)
     assert patch_metadata(metadata(scanned), changes, scanned.character_sets) == metadata(scan(patched))
+
+
+@given(file=files, changes=change_sets(), long=st.integers(1, 300), chunk_size=st.integers(1, 500))
+def test_pieces_of_the_patched_file(file: bytes, changes: Changes, long: int, chunk_size: int) -> None:
+    """D-29: whatever counts as long and need not be read, the pieces are those of the patched file."""
+    layout = HeadLayout.of(scan(file))
+    if not patches_head_only(layout, changes):
+        return
+    pieces: list[Piece] = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rewriting, "LONG_BYTES", long)
+        patcher = FilePatcher(layout, changes, skips=True)
+        while (begin := patcher.wanted) < layout.head_length:
+            pieces += patcher.feed(file[begin : min(begin + chunk_size, layout.head_length)])
+        pieces = merged([*pieces, *patcher.finish(), range(layout.head_length, len(file))])
+    whole = b"".join(file[piece.start : piece.stop] if isinstance(piece, range) else piece for piece in pieces)
+    assert whole == patch(file, changes)
 
 
 @given(file=files, earlier=change_sets(), later=change_sets())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import uuid
 from collections import Counter
 from dataclasses import replace
@@ -18,7 +19,7 @@ from shared.storage import keys
 from shared.storage.change_feed import CREATE
 from shared.storage.intents import UPDATE as UPDATE_INTENT
 from shared.storage.intents import Intent
-from shared.storage.operations import CANCELED, FAILED, SUCCEEDED, UPDATE
+from shared.storage.operations import CANCELED, FAILED, NOT_STARTED, RUNNING, SUCCEEDED, UPDATE
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from shared.storage.wire import StorageError
@@ -104,7 +105,7 @@ async def test_clocks_that_differ(storage: Storage, other_host: Storage, monkeyp
 
 
 async def test_update_that_died_is_told_of(storage: Storage) -> None:
-    """CF-42, D-70: also when the next update, which is merged with it, comes before upkeep does."""
+    """CF-42, D-70, UPD-88: also when the next update, which is merged with it, comes before upkeep does."""
     study = generate_uid()
     await store_files(storage, [builders.instance(study, rows=0) for _ in range(2)])
     died = StudyUpdate(uuid.uuid4().hex, 0, DEFAULT, study, CHANGES)
@@ -158,18 +159,24 @@ async def test_race_for_the_lock(storage: Storage, other_host: Storage) -> None:
 
 @pytest.mark.parametrize("failed", [0, 1])
 async def test_lock_is_released_at_the_end(storage: Storage, failed: int, caplog: pytest.LogCaptureFixture) -> None:
-    """UPD-32, UPD-33: whether studies failed or not; an alert looks for the one that did."""
+    """UPD-30 to UPD-33, UPD-35: whether studies failed or not; an alert looks for the one that did."""
     durable = Orchestrations()
     operation = await operations.start(storage, UPDATE, durable.status, durable.start)
+    row = await operations.find(storage, operation, durable.status)
+    assert (row.status, row.percent, row.results.study_processed) == (NOT_STARTED, 0, 0)
     assert await bulk_update.begin(storage, operation)
     await bulk_update.record(storage, operation, 2, 1, "1.2", 3)
+    row = await operations.find(storage, operation, durable.status)
+    assert (row.status, row.percent, row.results.study_processed) == (RUNNING, 50, 1)
     await bulk_update.record(storage, operation, 2, 2, "1.3", None if failed else 4)
     await bulk_update.record(storage, operation, 2, 2, "1.3", None if failed else 4)  # a repeat
     row = await operations.find(storage, operation, durable.status)
     assert (row.percent, row.results.study_processed, row.results.study_failed) == (100, 2, failed)
     await bulk_update.end(storage, operation)
     assert (await operations.find(storage, operation, durable.status)).status == (FAILED if failed else SUCCEEDED)
-    assert caplog.messages == [f"Operation failed: {operation}"] * failed
+    event, *warnings = caplog.messages
+    assert json.loads(event)["status"] == (400 if failed else 200)
+    assert warnings == [f"Operation failed: {operation}"] * failed
     assert await free(storage)
 
 

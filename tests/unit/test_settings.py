@@ -26,6 +26,7 @@ def test_authentication_is_on_unless_it_is_switched_off() -> None:
         ({"DICOM_ROLES": '{"a": ["fly"]}'}, "DICOM_ROLES"),
         ({"DICOM_PARTITION_CLAIM": "groups"}, "DICOM_PARTITION_RULES"),
         ({"DICOM_PARTITION_RULES": '{"a": ["p"]}'}, "DICOM_PARTITION_CLAIM"),
+        ({"DICOM_OPERATIONS": "false"}, "DICOM_OPERATIONS"),
         ({"DICOM_MAX_PART_BYTES": "0"}, "DICOM_MAX_PART_BYTES"),
         ({"DICOM_INTENT_TIMEOUT_SECONDS": "soon"}, "DICOM_INTENT_TIMEOUT_SECONDS"),
     ],

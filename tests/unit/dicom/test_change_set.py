@@ -17,10 +17,11 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from shared.dicom.change_set import Changes, HeadLayout, merge, patch_head, patch_metadata
+from shared.dicom.change_set import Changes, FilePatcher, HeadLayout, merge, patch_metadata
 from shared.dicom.element_codec import EXPLICIT_VR_LITTLE_ENDIAN, ElementEncoding
 from shared.dicom.element_list import split
 from shared.dicom.file_meta import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, end_of_file_meta
+from shared.dicom.rewriting import LONG_BYTES, MAX_HELD_BYTES, Piece, merged
 from shared.dicom.tags import ITEM, SEQUENCE_DELIMITATION, SPECIFIC_CHARACTER_SET
 from shared.errors import InvalidDicom
 from tests import builders
@@ -128,6 +129,18 @@ class TestElements:
         patched = dataset_of(patch(raw_file(element(0x00080050, "SH", b""), title, stale), {"00100010": {"vr": "PN"}}))
         assert patched == element(0x00080050, "SH", b"") + element(0x00100010, "PN", b"") + title
 
+    def test_elements_all_of_which_stand_behind_the_head(self) -> None:
+        """The file is out of order, and its head ends with the File Meta Information."""
+        title, study = element(0x00420010, "ST", b"TITLE "), element(0x0020000D, "UI", b"1.2\0")
+        file = raw_file(title, study)
+        layout = HeadLayout.of(scan(file))
+        changes: Changes = {"00100010": {"vr": "PN"}}
+        patched = patch(file, changes)
+        assert dataset_of(patched) == element(0x00100010, "PN", b"") + title + study
+        patcher = FilePatcher(layout, changes, skips=True)
+        pieces = patcher.feed(file[: layout.head_length]) + patcher.finish()
+        assert merged(pieces) == [patched[: -len(title + study)]]
+
     def test_later_change_set_wins_with_whole_elements(self) -> None:
         earlier: Changes = {"00100010": {"vr": "PN", "Value": [{"Alphabetic": "A", "Phonetic": "a"}]}}
         earlier["00100020"] = {"vr": "LO", "Value": ["1"]}
@@ -140,7 +153,7 @@ class TestElements:
 
 
 class TestCharacterSets:
-    """D-66: values are encoded in the instance's character set, or the instance switches to UTF-8 as a whole."""
+    """D-66, UPD-76: values are encoded in the instance's character set, or the instance switches to UTF-8 as a whole."""
 
     @pytest.mark.parametrize("transfer_syntax", TRANSFER_SYNTAXES.values(), ids=TRANSFER_SYNTAXES)
     @pytest.mark.parametrize(("character_sets", "name"), CHARACTER_SETS.values(), ids=CHARACTER_SETS)
@@ -349,6 +362,29 @@ class TestEncoding:
         assert [tag for tag in patched[0x00480105].value[0] if tag.tag.element == 0] == []
         assert patched.DocumentTitle == "Lösung"
 
+    def test_group_length_that_is_none_is_left_out(self) -> None:
+        """It is passed over, however long it is: nothing can be said of its group."""
+        odd = element(0x00100000, "OB", bytes(5000))
+        new: Changes = {"00100020": {"vr": "LO", "Value": ["NEW "]}}
+        assert dataset_of(patch(raw_file(odd), new, (700,))) == element(0x00100020, "LO", b"NEW ")
+
+    def test_group_length_of_a_long_group_is_left_out(self) -> None:
+        """What a group has grown by is known at its end, and no more of it is held than fits; others stay."""
+        long = element(0x00081140, "OB", bytes(MAX_HELD_BYTES))
+        stays = element(0x00090000, "UL", struct.pack("<L", 12)) + element(0x00090010, "LO", b"MAKE")
+        file = raw_file(element(0x00080000, "UL", struct.pack("<L", len(long))), long, stays)
+        changes: Changes = {"00081030": {"vr": "LO"}}
+        assert dataset_of(patch(file, changes, (1000,))) == element(0x00081030, "LO", b"") + long + stays
+
+    def test_replaced_element_without_a_length_is_replaced_to_its_end(self) -> None:
+        """PS3.5 6.2.2: a value of unknown VR may be a sequence, whatever the dictionary says of its element."""
+        inner = ElementEncoding(is_implicit_vr=True, is_little_endian=True).element(0x00080100, "SH", b"CODE")
+        items = struct.pack("<HHL", 0xFFFE, 0xE000, len(inner)) + inner + struct.pack("<HHL", 0xFFFE, 0xE0DD, 0)
+        odd = struct.pack("<HH2sHL", 0x0010, 0x0020, b"UN", 0, 0xFFFFFFFF) + items
+        after = element(0x00101010, "AS", b"042Y")
+        new: Changes = {"00100020": {"vr": "LO", "Value": ["NEW "]}}
+        assert dataset_of(patch(raw_file(odd, after), new, (3,))) == element(0x00100020, "LO", b"NEW ") + after
+
     def test_sequence_without_text_to_re_encode_stays_as_it_is(self) -> None:
         codes = sequence(0x00081032, element(0x00080100, "SH", b"T-A0"), element(0x00280010, "US", b"\xe9\xe9"))
         file = raw_file(element(0x00080005, "CS", b"ISO_IR 100"), codes)
@@ -391,11 +427,25 @@ class TestEncoding:
         assert end is not None
         assert zlib.decompress(patched[end:], -15) == element(0x00100020, "LO", b"NEW ")
 
-    def test_patched_head_is_the_start_of_the_patched_file(self) -> None:
-        file = build("ISO_IR 100", "Müller")
-        layout = HeadLayout.of(scan(file))
-        head = patch_head(file[: layout.head_length], layout, PLAIN)
-        assert head + file[layout.head_length :] == patch(file, PLAIN)
+    @pytest.mark.parametrize("changes", [PLAIN, GLOBAL], ids=["plain", "global"])
+    @pytest.mark.parametrize("length", [0, LONG_BYTES - 1, LONG_BYTES, 3 * LONG_BYTES])
+    def test_long_values_in_the_head_need_not_be_read(self, changes: Changes, length: int) -> None:
+        """Ranges of the stored file stand for them: a patched file has a length before all of it was read (D-29)."""
+        private = element(0x00091001, "OB", bytes(length)) + element(0x00091002, "OW", bytes(4))
+        private += sequence(0x00091003, element(0x00091004, "OB", bytes(length)))
+        file = raw_file(element(0x00080005, "CS", b"ISO_IR 100"), private, element(0x00100010, "PN", b"A^B "), private)
+        end = scan(file).head_length
+        fed, pieces = 0, list[Piece]()
+        patcher = FilePatcher(HeadLayout.of(scan(file)), changes, skips=True)
+        while (begin := patcher.wanted) < end:
+            chunk = file[begin : min(begin + 1000, end)]
+            fed += len(chunk)
+            pieces += patcher.feed(chunk)
+        pieces = merged([*pieces, *patcher.finish()])
+        patched = b"".join(file[piece.start : piece.stop] if isinstance(piece, range) else piece for piece in pieces)
+        assert patched == patch(file, changes)
+        assert len(pieces) <= 9
+        assert fed < 5000 or length < LONG_BYTES
 
     @pytest.mark.parametrize("chunk_size", [1, 2, 3, 7, 64, 1000])
     @pytest.mark.parametrize("transfer_syntax", TRANSFER_SYNTAXES.values(), ids=TRANSFER_SYNTAXES)
