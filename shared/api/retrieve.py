@@ -17,12 +17,13 @@ from shared.api.requests import (
 from shared.errors import BadRequest, NotAcceptable
 from shared.services import frames, partitions, retrieve, transcode
 from shared.services.races import steadily
-from shared.services.retrieve import Resource, Wanted
+from shared.services.retrieve import Resource
 from shared.services.service import storage
 from shared.services.stored_file import sized_file
 from shared.services.transcode import NotTranscodable
 from shared.settings import Action
 from shared.storage.instance_row import InstanceRow
+from shared.storage.instances import Metadata
 from shared.storage.storage import Storage
 from shared.web import multipart, representations
 from shared.web.conditional import is_current
@@ -45,7 +46,7 @@ async def get_instances(call: Call) -> Response:
     partition = await partitions.use(account, call.partition)
 
     async def answer() -> Response:
-        wanted = _unless_conditional(call, "files")
+        wanted = _unless_conditional(call, False)
         found = await retrieve.find(
             account, partition, study, series, instance, original=wants_original(call), wanted=wanted
         )
@@ -72,12 +73,13 @@ async def get_metadata(call: Call) -> Response:
     partition = await partitions.use(account, call.partition)
 
     async def answer() -> Response:
-        wanted = _unless_conditional(call, "metadata")
+        with_uris = wants_bulk_data_uris(call)
+        wanted = _unless_conditional(call, True if with_uris else "only")
         found = await retrieve.find(
             account, partition, study, series, instance, original=wants_original(call), wanted=wanted
         )
         etag, bulk_data_of = found.etag(), ""
-        if wants_bulk_data_uris(call):
+        if with_uris:
             etag, bulk_data_of = f'{etag[:-1]}-bulkdata"', f"{call.base_url}/studies/{found.study}"
         headers = {"ETag": json_entity_tag(call.request, etag), "Vary": f"Accept, Accept-Encoding, {ORIGINAL}"}
         if is_current(call.header("if-none-match"), headers["ETag"]):
@@ -104,7 +106,7 @@ async def get_frames(call: Call) -> Response:
     return await steadily(answer)
 
 
-def _unless_conditional(call: Call, wanted: Wanted) -> Wanted | None:
+def _unless_conditional(call: Call, wanted: Metadata) -> Metadata | None:
     """Whoever has the representation already will hardly need the instances."""
     return None if call.header("if-none-match") else wanted
 
@@ -178,12 +180,9 @@ async def _frames(
     if row.layout.transfer_syntax in representations.VIDEO:
         raise NotAcceptable(_VIDEO)
     stored = row.layout.transfer_syntax
+    if len(numbers) > 1:
+        choices = _only_multipart(choices)
     choice = await _choice_of_frames(account, row, choices)
-    if not choice.multipart and len(numbers) > 1:
-        raise BadRequest(
-            "The request accept header is only supported for single frame retrieval. "
-            "For multiple frames, use a multipart accept header."
-        )
     index = await frames.located(account, row, frames.frame_index(row), numbers)
     media_type = choice.content_type(stored)
     # Updates never touch the pixels: the entity tag is that of the stored file.
@@ -210,6 +209,16 @@ async def _frames(
         yield multipart.closing(boundary)
 
     return streamed(await primed(parts()), multipart.content_type(boundary, choice.media_type), headers)
+
+
+def _only_multipart(choices: list[Choice]) -> list[Choice]:
+    """The choices that several frames can be sent in; raises BadRequest when there are none (WADO-64)."""
+    if several := [choice for choice in choices if choice.multipart]:
+        return several
+    raise BadRequest(
+        "The request accept header is only supported for single frame retrieval. "
+        "For multiple frames, use a multipart accept header."
+    )
 
 
 async def _choice_of_frames(account: Storage, row: InstanceRow, choices: list[Choice]) -> Choice:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from shared.dicom.change_set import Changes
 from shared.errors import NotFound
@@ -16,6 +16,7 @@ from shared.services.stored_file import read_file
 from shared.services.transcode import LOOK_AHEAD, transcoded_file
 from shared.storage import keys
 from shared.storage.instance_row import InstanceRow
+from shared.storage.instances import Metadata
 from shared.storage.storage import Storage
 from shared.storage.study_head import StudyHead
 from shared.storage.study_rows import SeriesRow
@@ -26,15 +27,13 @@ FILES_AHEAD: Final = 8
 # So many instances are read by one query, sorted, and held. A larger study is read series by series.
 _ROWS_AT_ONCE: Final = 1000
 
-type Wanted = Literal["files", "metadata"]
-
 
 @dataclass(frozen=True, slots=True)
 class Resource:
     """A study, a series or an instance, as its study was at one moment.
 
     `key` is the study's PartitionKey; `series` are those of the resource, in the order of D-24; `row` is the instance if
-    the resource is one. `beside` are the instances that were read beside the head for what is `wanted` of them.
+    the resource is one. `beside` are the instances that were read beside the head, as `wanted` says.
     """
 
     key: str
@@ -42,7 +41,7 @@ class Resource:
     series: Sequence[SeriesRow]
     row: InstanceRow | None
     original: bool
-    wanted: Wanted | None = None
+    wanted: Metadata | None = None
     beside: Sequence[InstanceRow] = ()
 
     @property
@@ -78,19 +77,19 @@ async def find(
     sop_instance: str | None = None,
     *,
     original: bool = False,
-    wanted: Wanted | None = None,
+    wanted: Metadata | None = None,
 ) -> Resource:
     """A study, series or instance. Raises NotFound when there is none (WADO-13, WADO-14).
 
-    With `wanted`, the instances that `rows` will be asked for are read at the same time, as far as one query goes.
+    With `wanted`, the instances that `rows` will be asked for so are read at the same time, as far as one query goes.
     """
     key = keys.study_partition(partition, study)
     row = None
     beside: list[InstanceRow] = []
     if series and sop_instance:
         head, row = await storage.instances.find(key, series, sop_instance)
-    elif wanted:
-        first_rows = storage.instances.first_rows(key, series, metadata=wanted == "metadata")
+    elif wanted is not None:
+        first_rows = storage.instances.first_rows(key, series, metadata=wanted)
         head, every = await asyncio.gather(storage.instances.head(key), first_rows)
         beside = [row for row in every if head.holds(row)]
     else:
@@ -103,8 +102,8 @@ async def find(
     return Resource(key, head, members, row, original, wanted, beside)
 
 
-async def rows(storage: Storage, resource: Resource, *, metadata: bool) -> AsyncIterator[InstanceRow]:
-    """The instances of a resource in the order of D-24, with their metadata and frames when that is wanted.
+async def rows(storage: Storage, resource: Resource, *, metadata: Metadata) -> AsyncIterator[InstanceRow]:
+    """The instances of a resource in the order of D-24, read as `metadata` says.
 
     Of a series that has more than 1,000, each 1,000 are in that order, so that the first need not wait for the last.
     Raises StudyChanged when some that the resource has are not there any more. Those stored since are left out.
@@ -124,9 +123,9 @@ async def rows(storage: Storage, resource: Resource, *, metadata: bool) -> Async
         await asyncio.gather(following, return_exceptions=True)
 
 
-async def _batches(storage: Storage, resource: Resource, *, metadata: bool) -> AsyncIterator[list[InstanceRow]]:
+async def _batches(storage: Storage, resource: Resource, *, metadata: Metadata) -> AsyncIterator[list[InstanceRow]]:
     """Up to 1,000 instances at a time, sorted."""
-    if (resource.wanted == "metadata" or not metadata) and _agree(resource.beside, resource.series):
+    if resource.wanted == metadata and _agree(resource.beside, resource.series):
         yield _sorted(resource.beside, resource.series)
         return
     few = resource.count <= _ROWS_AT_ONCE
@@ -196,7 +195,7 @@ async def metadata(storage: Storage, resource: Resource, bulk_data_of: str = "")
     With BulkDataURIs when `bulk_data_of` is the URL of the study.
     """
     opening = b"["
-    async for row in rows(storage, resource, metadata=True):
+    async for row in rows(storage, resource, metadata=True if bulk_data_of else "only"):
         base = bulk_data_of and f"{bulk_data_of}/series/{row.series}/instances/{row.sop_instance}/bulkdata/"
         yield opening + await latest_metadata(storage, row, resource.changes(row), base)
         opening = b","

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Final
 
 from shared.dicom.change_set import HeadLayout
 from shared.storage import keys
-from shared.storage.properties import number, pack, text, unpack
+from shared.storage.properties import PROPERTY_BYTES, pack, unpack
 from shared.storage.wire import Entity, Value
 
 _ROW_BYTES = 700 * 1024
@@ -76,32 +77,32 @@ class InstanceRow:
 
     @classmethod
     def of(cls, entity: Entity) -> InstanceRow:
-        row = entity.properties
+        row: Any = entity.properties  # read without checks: an answer may need thousands
         series, sop_instance = keys.parse_instance_row(entity.row_key)
-        charsets = text(row, "charsets")
+        charsets = row.get("charsets", "")
         return cls(
             series=series,
             sop_instance=sop_instance,
-            version=number(row, "version"),
-            request=text(row, "request"),
-            blob=text(row, "blob"),
-            sop_class=text(row, "sopClass"),
-            length=number(row, "length"),
-            number=number(row, "number"),
+            version=row.get("version", 0),
+            request=row.get("request", ""),
+            blob=row.get("blob", ""),
+            sop_class=row.get("sopClass", ""),
+            length=row.get("length", 0),
+            number=row.get("number", 0),
             layout=HeadLayout(
-                transfer_syntax=text(row, "transferSyntax"),
-                head_length=number(row, "headLength"),
+                transfer_syntax=row.get("transferSyntax", ""),
+                head_length=row.get("headLength", 0),
                 character_sets=tuple(charsets.split("\\")) if charsets else (),
-                text_beyond_head=bool(row.get("textBeyondHead", False)),
-                updatable_beyond_head=bool(row.get("updatableBeyondHead", False)),
+                text_beyond_head=row.get("textBeyondHead", False),
+                updatable_beyond_head=row.get("updatableBeyondHead", False),
             ),
             frames=unpack("f", row),
             bulk_data=unpack("b", row),
             packed_metadata=unpack("m", row),
-            metadata_blob=text(row, "metadataBlob"),
-            has_pixels=bool(row.get("hasPixels", False)),
-            batch=number(row, "batch"),
-            replaces=bool(row.get("replaces", False)),
+            metadata_blob=row.get("metadataBlob", ""),
+            has_pixels=row.get("hasPixels", False),
+            batch=row.get("batch", 0),
+            replaces=row.get("replaces", False),
             etag=entity.etag,
         )
 
@@ -116,22 +117,15 @@ class InstanceRow:
         return len(self.frames) + len(self.packed_metadata) + len(self.bulk_data) < _ROW_BYTES
 
 
-INSTANCE_PROPERTIES_WITHOUT_METADATA = (
-    "PartitionKey",
-    "RowKey",
-    "version",
-    "request",
-    "blob",
-    "sopClass",
-    "length",
-    "number",
-    "transferSyntax",
-    "headLength",
-    "charsets",
-    "textBeyondHead",
-    "updatableBeyondHead",
-    "metadataBlob",
-    "hasPixels",
-    "batch",
-    "replaces",
-)
+FILE_PROPERTIES: Final = (
+    "version", "request", "blob", "sopClass", "length", "number", "transferSyntax", "headLength", "charsets",
+    "textBeyondHead", "updatableBeyondHead", "metadataBlob", "hasPixels", "batch", "replaces",
+)  # fmt: skip
+"""All but the metadata and what is as long: the index of the frames and that of the bulk data."""
+
+_MOST_PIECES: Final = -(-_ROW_BYTES // PROPERTY_BYTES)
+
+METADATA_PROPERTIES: Final = (
+    "version", "number", "charsets", "metadataBlob", "f0", *(f"m{piece}" for piece in range(_MOST_PIECES)),
+)  # fmt: skip
+"""What the DICOM JSON of an instance is made of; `f0` says where the metadata ends in a blob that has more."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import groupby
+from typing import Final, Literal
 from weakref import WeakValueDictionary
 
 from shared.storage import keys
-from shared.storage.instance_row import INSTANCE_PROPERTIES_WITHOUT_METADATA, InstanceRow
+from shared.storage.instance_row import FILE_PROPERTIES, METADATA_PROPERTIES, InstanceRow
 from shared.storage.recent_heads import RecentHeads
 from shared.storage.study_head import StudyHead
 from shared.storage.wire import Operation, Wire, literal
@@ -18,6 +19,13 @@ TABLE = "instances"
 # Instances and their series. An entity group transaction holds 100 operations; the rest is for the study and its outbox.
 ROWS_PER_TRANSACTION = 95
 BYTES_PER_TRANSACTION = 3_000_000
+
+type Metadata = bool | Literal["only"]
+"""Whether instances are read with their metadata and frames, or with nothing but what metadata are made of."""
+
+_PROPERTIES: Final[dict[Metadata, Sequence[str]]] = {
+    True: (), False: FILE_PROPERTIES, "only": METADATA_PROPERTIES,
+}  # fmt: skip
 
 
 class Instances:
@@ -75,27 +83,27 @@ class Instances:
         return head, row if row and head.holds(row) else None
 
     async def rows(
-        self, key: str, head: StudyHead, series: str | None = None, *, metadata: bool, after: str = ""
+        self, key: str, head: StudyHead, series: str | None = None, *, metadata: Metadata, after: str = ""
     ) -> AsyncIterator[InstanceRow]:
         """The instances of a study or series that its `head` holds, in the order of their keys: one query per 1,000.
 
-        `metadata` says whether metadata and frames are read too; `after` is a RowKey to continue behind.
+        `after` is a RowKey to continue behind.
         """
         async for row in self.every_row(key, series, metadata=metadata, after=after):
             if head.holds(row):
                 yield row
 
     async def every_row(
-        self, key: str, series: str | None = None, *, metadata: bool = False, after: str = ""
+        self, key: str, series: str | None = None, *, metadata: Metadata = False, after: str = ""
     ) -> AsyncIterator[InstanceRow]:
         """As `rows`, with the instances that have been deleted and whose rows are not removed yet."""
         condition = _condition(key, series, after)
-        async for entity in self._wire.entities(TABLE, condition, select=_properties(metadata=metadata)):
+        async for entity in self._wire.entities(TABLE, condition, select=_PROPERTIES[metadata]):
             yield InstanceRow.of(entity)
 
-    async def first_rows(self, key: str, series: str | None = None, *, metadata: bool) -> list[InstanceRow]:
+    async def first_rows(self, key: str, series: str | None = None, *, metadata: Metadata) -> list[InstanceRow]:
         """The first instances of `every_row`, as many as one query gives."""
-        page = await self._wire.query(TABLE, _condition(key, series), select=_properties(metadata=metadata))
+        page = await self._wire.query(TABLE, _condition(key, series), select=_PROPERTIES[metadata])
         return [InstanceRow.of(entity) for entity in page.entities]
 
     async def studies(self) -> AsyncIterator[str]:
@@ -123,7 +131,7 @@ class Instances:
                 f"and RowKey le {literal(members[-1])}"
             )
             among = set(members)
-            async for entity in self._wire.entities(TABLE, condition, select=INSTANCE_PROPERTIES_WITHOUT_METADATA):
+            async for entity in self._wire.entities(TABLE, condition, select=FILE_PROPERTIES):
                 if entity.row_key in among:
                     found[entity.row_key] = InstanceRow.of(entity)
         return found
@@ -137,7 +145,3 @@ def _condition(key: str, series: str | None, after: str = "") -> str:
     first, end = keys.rows_of_series(series) if series else (keys.HEAD_END, keys.after(keys.HEAD_END))
     start = f"RowKey gt {literal(after)}" if after else f"RowKey ge {literal(first)}"
     return f"PartitionKey eq {literal(key)} and {start} and RowKey lt {literal(end)}"
-
-
-def _properties(*, metadata: bool) -> Sequence[str]:
-    return () if metadata else INSTANCE_PROPERTIES_WITHOUT_METADATA

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from shared.storage.wire import Value
 
-_PROPERTY_BYTES = 60_000
+PROPERTY_BYTES = 60_000
 
 
 def text(row: Mapping[str, Value], name: str) -> str:
@@ -19,8 +19,8 @@ def number(row: Mapping[str, Value], name: str) -> int:
 
 def pack(prefix: str, data: bytes) -> dict[str, Value]:
     """Binary properties `{prefix}0`, `{prefix}1` ... of at most 64 KiB each."""
-    starts = range(0, len(data), _PROPERTY_BYTES)
-    return {f"{prefix}{i}": data[start : start + _PROPERTY_BYTES] for i, start in enumerate(starts)}
+    starts = range(0, len(data), PROPERTY_BYTES)
+    return {f"{prefix}{i}": data[start : start + PROPERTY_BYTES] for i, start in enumerate(starts)}
 
 
 def unpack(prefix: str, row: dict[str, Value]) -> bytes:

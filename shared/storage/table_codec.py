@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import math
+from binascii import a2b_base64
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from urllib.parse import quote
 
 import orjson
@@ -16,6 +18,12 @@ _MOST = 2**63 - 1
 _LEAST = -(2**63)
 # Signatures cover the path as it is sent, and aiohttp sends these characters as they are.
 _PLAIN_IN_PATH = "!$&'()*,;=:@"
+
+_FROM_TEXT: Final[Mapping[str | None, Callable[[Any], Value]]] = {
+    "Edm.Int64": int,
+    "Edm.Binary": a2b_base64,
+    "Edm.Double": float,
+}
 
 
 @dataclass(slots=True)
@@ -64,18 +72,13 @@ def decode(row: dict[str, Any]) -> Entity:
     """The keys must have been selected. Types that are not in `Value` (times, GUIDs) stay text."""
     properties: dict[str, Value] = {}
     for name, value in row.items():
-        if value is None or name in ("PartitionKey", "RowKey", "Timestamp") or "odata." in name:
+        if value is None or "odata." in name:
             continue
-        match row.get(f"{name}@odata.type"):
-            case "Edm.Int64":
-                properties[name] = int(value)
-            case "Edm.Binary":
-                properties[name] = base64.b64decode(value)
-            case "Edm.Double":
-                properties[name] = float(value)
-            case _:
-                properties[name] = value
-    return Entity(row["PartitionKey"], row["RowKey"], properties, row["odata.etag"])
+        convert = _FROM_TEXT.get(row.get(f"{name}@odata.type"))
+        properties[name] = convert(value) if convert else value
+    properties.pop("Timestamp", None)
+    partition_key, row_key = str(properties.pop("PartitionKey")), str(properties.pop("RowKey"))
+    return Entity(partition_key, row_key, properties, row["odata.etag"])
 
 
 def entity_path(table: str, partition_key: str, row_key: str) -> str:

@@ -14,6 +14,7 @@ from shared.web import ranges
 from shared.web.problems import problem
 
 _GZIP_FROM_BYTES = 1024
+_PIECE_BYTES = 64 * 1024
 
 
 def dicom_json(body: bytes, media_type: str, status: HTTPStatus, headers: Mapping[str, str]) -> Response:
@@ -37,13 +38,27 @@ async def json_stream(
     """JSON text that is sent while it is made, compressed if the client accepts that (CL-9)."""
     compressed = accepts_gzip(request)
     encoding = {"Content-Encoding": "gzip"} if compressed else {}
-    body = await primed(_gzipped(chunks) if compressed else chunks)
+    pieces = _gathered(chunks)
+    body = await primed(_gzipped(pieces) if compressed else pieces)
     return streamed(body, media_type, {**headers, **encoding})
 
 
 def json_entity_tag(request: Request, etag: str) -> str:
     """The strong entity tag of what `json_stream` will send: compressed, it is another representation (RFC 9110 8.8.3.3)."""
     return f'{etag[:-1]}-gzip"' if accepts_gzip(request) else etag
+
+
+async def _gathered(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same bytes, small chunks put together: the event loop turns for each piece. The first one does not wait."""
+    yield await anext(chunks, b"")
+    gathered, size = [], 0
+    async for chunk in chunks:
+        gathered.append(chunk)
+        size += len(chunk)
+        if size >= _PIECE_BYTES:
+            yield b"".join(gathered)
+            gathered, size = [], 0
+    yield b"".join(gathered)
 
 
 async def _gzipped(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -455,6 +455,18 @@ def test_frames_that_are_no_numbers(host: Host, frames: str) -> None:
     assert "The specified frames value is not valid." in response.json()["detail"]
 
 
+@pytest.mark.parametrize("preferred", ["single", "multipart"])
+def test_several_frames_for_whoever_accepts_one_alone_as_well(host: Host, preferred: str) -> None:
+    """WADO-64, RFC 9110 12.5.1: the payload depends on how many frames are asked for."""
+    [uids] = stored(host, builders.instance(frames=2))
+    single, multiple = (0.9, 0.5) if preferred == "single" else (0.5, 0.9)
+    accept = f'application/octet-stream;q={single}, multipart/related; type="application/octet-stream";q={multiple}'
+    response = host.get(f"/v2{uids.instance_path}/frames/1,2", Accept=accept)
+    assert [payload for _, payload in parts(response)] == [builders.frame_pixels(number, 16) for number in (1, 2)]
+    alone = host.get(f"/v2{uids.instance_path}/frames/2", Accept=accept)
+    assert alone.headers["Content-Type"].startswith("multipart" if preferred == "multipart" else "application")
+
+
 def test_errors_of_frames(host: Host) -> None:
     """WADO-62 to WADO-64."""
     image, document = stored(host, builders.instance(frames=2), builders.instance(rows=0))

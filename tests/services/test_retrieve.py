@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import random
 from dataclasses import replace
 
 import pytest
@@ -9,7 +12,7 @@ from pydicom.uid import generate_uid
 
 from shared.services import delete, retrieve
 from shared.services.races import StudyChanged, steadily
-from shared.services.retrieve import Wanted
+from shared.storage.instances import Metadata
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from tests import builders
@@ -57,32 +60,54 @@ async def test_batches_of_a_large_series(storage: Storage, monkeypatch: pytest.M
         await read(storage, found)
 
 
-@pytest.mark.parametrize("wanted", ["files", "metadata"])
+@pytest.mark.parametrize("wanted", [False, True, "only"])
 @pytest.mark.parametrize("series", [None, "1.2.3"])
-async def test_instances_beside_the_head(storage: Storage, wanted: Wanted, series: str | None) -> None:
+async def test_instances_beside_the_head(storage: Storage, wanted: Metadata, series: str | None) -> None:
     """The first byte takes two trips to storage: one for head and instances at a time, one for the first file."""
     study = generate_uid()
     stored = [builders.instance(study, name, rows=0, InstanceNumber=n) for name in ("1.2.3", "1.2.4") for n in (2, 1)]
     await store_files(storage, stored)
     found = await retrieve.find(storage, DEFAULT, study, series, wanted=wanted)
     with counted(storage) as spent:
-        rows = [row async for row in retrieve.rows(storage, found, metadata=wanted == "metadata")]
+        rows = [row async for row in retrieve.rows(storage, found, metadata=wanted)]
     assert spent.transactions == 0
     assert [row.number for row in rows] == [1, 2] if series else [1, 2, 1, 2]
-    assert all(bool(row.packed_metadata) == (wanted == "metadata") for row in rows)
+    assert all(bool(row.packed_metadata) == bool(wanted) for row in rows)
     described = [row async for row in retrieve.rows(storage, found, metadata=True)]
-    assert all(row.packed_metadata for row in described)
+    assert all(row.packed_metadata and row.blob for row in described)
+
+
+@pytest.mark.parametrize("base", ["", "study"])
+async def test_metadata_of_any_length(storage: Storage, base: str) -> None:
+    """WADO-4, D-29: in one property of the row, in as many as it may have, or in a blob."""
+    study, noise = generate_uid(), random.Random(1)
+    texts = [[base64.b64encode(noise.randbytes(9000)).decode() for _ in range(count)] for count in (1, 75, 120)]
+    files = [
+        builders.instance(
+            study, "1.2.3", rows=0, InstanceNumber=number, EncapsulatedDocument=bytes(2),
+            ContentSequence=[builders.item(TextValue=text, ValueType="TEXT") for text in content],
+        )
+        for number, content in enumerate(texts)
+    ]  # fmt: skip
+    await store_files(storage, files)
+    found = await retrieve.find(storage, DEFAULT, study, wanted=True if base else "only")
+    rows = [row async for row in retrieve.rows(storage, found, metadata=True)]
+    assert [bool(row.metadata_blob) for row in rows] == [False, False, True]
+    assert len(rows[1].packed_metadata) > 11 * 60_000
+    read = json.loads(b"".join([chunk async for chunk in retrieve.metadata(storage, found, base)]))
+    assert [[item["0040A160"]["Value"][0] for item in each["0040A730"]["Value"]] for each in read] == texts
+    assert [("00420011" in each) for each in read] == [bool(base)] * 3
 
 
 async def test_instances_that_do_not_agree_with_the_head(storage: Storage) -> None:
     """They were read before or behind it, and it is not the same study any more, although their number is the same."""
     study = generate_uid()
     await store_files(storage, [builders.instance(study, "1.2.3", rows=0, InstanceNumber=n) for n in (1, 2)])
-    before = await retrieve.find(storage, DEFAULT, study, wanted="files")
+    before = await retrieve.find(storage, DEFAULT, study, wanted=False)
     last = before.beside[-1]
     await delete.delete(storage, DEFAULT, study, last.series, last.sop_instance)
     await store_files(storage, [builders.instance(study, "1.2.3", rows=0, InstanceNumber=3)])
-    now = await retrieve.find(storage, DEFAULT, study, wanted="files")
+    now = await retrieve.find(storage, DEFAULT, study, wanted=False)
     wanted = [("1.2.3", 3 - last.number), ("1.2.3", 3)]
     assert await read(storage, replace(now, beside=before.beside)) == wanted
     assert await read(storage, now) == wanted
