@@ -146,6 +146,9 @@ async def test_requests_that_wait_for_each_other(storage: Storage) -> None:
         await refused
     results = [*await asyncio.gather(*others), await again]
     assert [item.failure for result in results for item in result.files] == [None, None, None, ALREADY_EXISTS, None]
+    for intent in await storage.intents.open():
+        if key in intent.studies:
+            await upkeep.resolve(storage, intent)
     stored = {item.sop_instance for result in results for item in result.stored} | {Uids.of(there).instance}
     assert stored <= set(await content(storage, study)) <= stored | {Uids.of(files[0]).instance}
 

@@ -128,7 +128,7 @@ async def test_series_goes_at_once(storage: Storage) -> None:
         await delete(storage, DEFAULT, study, series[0])
     left = await content(storage, study)
     assert len(left) == 6
-    assert len(await blobs(storage)) == len(before) + 6
+    assert len(await blobs(storage) - before) == 6
     key = keys.study_partition(DEFAULT, study)
     assert len([row async for row in storage.instances.every_row(key)]) == 6
     head = await storage.instances.head(key)
@@ -137,7 +137,7 @@ async def test_series_goes_at_once(storage: Storage) -> None:
     await delete(storage, DEFAULT, study, series[1])
     await delete(storage, DEFAULT, study, series[2])
     assert await is_gone(storage, study)
-    assert await blobs(storage) == before
+    assert await blobs(storage) <= before
 
 
 async def test_instance_by_instance(storage: Storage) -> None:
@@ -173,7 +173,7 @@ async def test_store_into_what_is_being_cleared(storage: Storage, monkeypatch: p
     await delete(storage, DEFAULT, study)
     monkeypatch.undo()
     assert await content(storage, study) == {}
-    assert len(await blobs(storage)) == len(before) + 8
+    assert len(await blobs(storage) - before) == 8
     key = keys.study_partition(DEFAULT, study)
     floor = (await storage.instances.head(key)).study
     patient = uuid.uuid4().hex
@@ -190,7 +190,7 @@ async def test_store_into_what_is_being_cleared(storage: Storage, monkeypatch: p
     await upkeep.upkeep(storage, Settings(intent_timeout_seconds=0))
     assert await content(storage, study) == expected
     assert await content(storage, study, original=True) == expected
-    assert len(await blobs(storage)) == len(before) + 2
+    assert len(await blobs(storage) - before) == 2
     assert len([row async for row in storage.instances.every_row(key)]) == 2
     assert (await storage.instances.head(key)).change_sets == []
     for sop in sops:
@@ -201,7 +201,7 @@ async def test_store_into_what_is_being_cleared(storage: Storage, monkeypatch: p
     assert Counter(change.action for change in changes) == {CREATE: 10, UPDATE: 8, DELETE: 8}
     await delete(storage, DEFAULT, study)
     assert await is_gone(storage, study)
-    assert await blobs(storage) == before
+    assert await blobs(storage) <= before
 
 
 async def left_undone(*_: object, **__: object) -> bool:
@@ -217,7 +217,7 @@ async def test_more_than_a_request_clears_away(storage: Storage, monkeypatch: py
     await filled(storage, study, 250)
     rest = await delete(storage, DEFAULT, study)
     assert rest is not None
-    assert len(await blobs(storage)) == len(before) + 160
+    assert len(await blobs(storage) - before) == 160
     assert await content(storage, study) == {}
     if who == "upkeep":
         await upkeep.upkeep(storage, Settings(intent_timeout_seconds=0))
@@ -225,7 +225,7 @@ async def test_more_than_a_request_clears_away(storage: Storage, monkeypatch: py
         await deletion.clear_rest(storage, rest)
         assert not await storage.intents.of_study(keys.study_partition(DEFAULT, study))
     assert await is_gone(storage, study)
-    assert await blobs(storage) == before
+    assert await blobs(storage) <= before
     check_history(await feed(storage, study), [])
 
 
@@ -252,14 +252,14 @@ async def test_stores_and_deletes_of_two_hosts(storage: Storage, other_host: Sto
     )
     left = await content(storage, study)
     check_history(await feed(storage, study), left)
-    assert len(await blobs(storage)) == len(before) + len(left)
+    assert len(await blobs(storage) - before) == len(left)
     for sop in sops:
         assert await found(storage, Level.INSTANCE, SOPInstanceUID=sop) == (sop in left)
     assert not await storage.intents.of_study(keys.study_partition(DEFAULT, study))
     await asyncio.gather(*(send(0) for _ in range(2)))
     await asyncio.gather(remove(0), remove(1))
     assert await is_gone(storage, study)
-    assert await blobs(storage) == before
+    assert await blobs(storage) <= before
 
 
 @pytest.mark.parametrize("cleared", [True, False])
@@ -331,5 +331,5 @@ async def test_clearance_twice_at_once(storage: Storage, other_host: Storage, mo
     )
     await upkeep.upkeep(storage, Settings(intent_timeout_seconds=0))
     assert await is_gone(storage, study)
-    assert await blobs(storage) == before
+    assert await blobs(storage) <= before
     check_history(await feed(storage, study), [])
