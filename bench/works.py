@@ -149,7 +149,7 @@ def _update(servers: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
             first = f"metadata of {count:,} instances"
             yield Work(f"{first}, first time", _gets(path, JSON), rounds=1)
             yield Work(f"{first}, again", _gets(path, JSON), rounds=sizes.rounds)
-        yield Work(f"change the name in {count:,} x 512 KB", update, rounds=2 if count == 100 else 1)
+        yield Work(f"change the name in {count:,} x 512 KB", update, rounds=3)
         yield Work(f"delete a study of {count:,} x 512 KB", delete, rounds=1)
     if sizes.studies_of_an_update:
         studies = [generate_uid() for _ in range(sizes.studies_of_an_update)]
