@@ -51,8 +51,8 @@ def test_dicomweb_client_round_trip(client: DICOMwebClient) -> None:
     [found] = client.search_for_series(study, search_filters={"Modality": "OT"})
     assert value(found, "0020000E") == series
     assert len(client.search_for_instances(study, series, get_remaining=True, limit=1)) == 2
-    assert client.search_for_studies(search_filters={"StudyInstanceUID": "1.2.3"}) == []
-    some = client.search_for_instances(search_filters={"SeriesInstanceUID": [series, "1.2.3"]})
+    assert client.search_for_studies(search_filters={"StudyInstanceUID": generate_uid()}) == []
+    some = client.search_for_instances(search_filters={"SeriesInstanceUID": [series, generate_uid()]})
     assert {value(each, "00080018") for each in some} == {Uids.of(file).instance for file in files}
 
     first, second = (Uids.of(file).instance for file in files)
