@@ -20,9 +20,14 @@ from shared.storage.wire import TransactionFailed
 
 @dataclass(slots=True, eq=False)
 class _Wish:
-    """A batch of a request that wants to be committed, and what became of it."""
+    """A batch of a request that wants to be committed, and what became of it.
+
+    Once `tried` it may be stored although nobody got to know: then it has to be committed alone, as `commit` takes all that
+    it is given for stored when it finds a part of it there.
+    """
 
     batch: Sequence[Received]
+    tried: bool = False
     committed: Committed | None = None
 
 
@@ -43,19 +48,22 @@ async def commit_in_turn(storage: Storage, key: str, batch: Sequence[Received], 
             if wish.committed is None:
                 await _commit_together(storage, key, wish, waiting)
     finally:
-        if wish in waiting:
-            waiting.remove(wish)
+        waiting.remove(wish)
     assert wish.committed is not None
     return wish.committed
 
 
-async def _commit_together(storage: Storage, key: str, first: _Wish, waiting: list[_Wish]) -> None:
+async def _commit_together(storage: Storage, key: str, first: _Wish, waiting: Sequence[_Wish]) -> None:
     """Commits a wish, and with it as many of the others as have room. What one of them breaks is of no harm to the rest:
     those that have not been committed have a turn of their own.
     """
-    room = Room()
-    room.take(first.batch)
-    together = [wish for wish in waiting if wish is first or room.take(wish.batch)]
+    together = [first]
+    if not first.tried:
+        room = Room()
+        room.take(first.batch)
+        together += [wish for wish in waiting if not wish.tried and wish is not first and room.take(wish.batch)]
+    for wish in together:
+        wish.tried = True
     try:
         committed = await _commit(storage, key, [item for wish in together for item in wish.batch])
     except (Unavailable, TransactionFailed):
@@ -65,7 +73,6 @@ async def _commit_together(storage: Storage, key: str, first: _Wish, waiting: li
         committed = await _commit(storage, key, first.batch)
     for wish in together:
         wish.committed = committed.of(wish.batch)
-        waiting.remove(wish)
 
 
 async def _commit(storage: Storage, key: str, received: Sequence[Received], *, replacing: bool = False) -> Committed:

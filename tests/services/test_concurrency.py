@@ -6,26 +6,28 @@ import asyncio
 import itertools
 import uuid
 from collections import Counter
+from typing import Any
 
 import pytest
 from pydicom.uid import generate_uid
 
 from shared.dicom.searchable import Level
 from shared.errors import Unavailable
-from shared.services import bulk_update, delete, upkeep
+from shared.services import bulk_update, delete, turns, upkeep
 from shared.services.bulk_update import StudyUpdate
 from shared.services.commit import commit
 from shared.services.query import Query, parse
 from shared.services.receive import Received, receive, write_blob
 from shared.services.search import search
-from shared.services.store import ALREADY_EXISTS
+from shared.services.settle import settle
+from shared.services.store import ALREADY_EXISTS, StoreResult
 from shared.services.turns import commit_in_turn
 from shared.storage import keys
 from shared.storage.change_feed import CREATE, Change
 from shared.storage.intents import STORE, Intent, new_request_id
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
-from shared.storage.wire import BlobNotFound
+from shared.storage.wire import BlobNotFound, StorageError
 from tests import builders
 from tests.support.dicomweb import Uids
 from tests.support.services import chunks, content, counted, feed, store_files
@@ -151,6 +153,40 @@ async def test_requests_that_wait_for_each_other(storage: Storage) -> None:
             await upkeep.resolve(storage, intent)
     stored = {item.sop_instance for result in results for item in result.stored} | {Uids.of(there).instance}
     assert stored <= set(await content(storage, study)) <= stored | {Uids.of(files[0]).instance}
+
+
+@pytest.mark.parametrize("fate", ["the first dies", "another leaves"])
+async def test_commit_whose_requests_do_not_live_to_see_it(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, fate: str
+) -> None:
+    """Those that it was for, and those that wait behind it, are stored and told so: none is taken for another's work."""
+    study = generate_uid()
+    files = [builders.instance(study, rows=0) for _ in range(4)]
+    late: list[asyncio.Task[StoreResult]] = []
+
+    async def disturbed(*arguments: Any) -> None:
+        if not late:
+            late.extend(asyncio.create_task(store_files(storage, [file])) for file in files[2:])
+            await asyncio.sleep(0.5)
+            if fate == "the first dies":
+                raise StorageError(500, "InternalError")
+            tasks[1].cancel()
+            await asyncio.sleep(0)
+        await settle(*arguments)
+
+    monkeypatch.setattr(turns, "settle", disturbed)
+    async with storage.instances.lock(keys.study_partition(DEFAULT, study)):
+        tasks = []
+        for file in files[:2]:
+            tasks.append(asyncio.create_task(store_files(storage, [file])))
+            await asyncio.sleep(0.5)
+    outcomes = [*await asyncio.gather(*tasks, return_exceptions=True), *await asyncio.gather(*late)]
+    stored = [isinstance(outcome, StoreResult) and len(outcome.stored) == 1 for outcome in outcomes]
+    assert stored == ([False, True, True, True] if fate == "the first dies" else [True, False, True, True])
+    for intent in await storage.intents.open():
+        if keys.study_partition(DEFAULT, study) in intent.studies:
+            await upkeep.resolve(storage, intent)
+    assert await content(storage, study) == {Uids.of(file).instance: file for file in files}
 
 
 async def received_by(storage: Storage, request: str, file: bytes) -> Received:
