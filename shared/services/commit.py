@@ -91,8 +91,9 @@ async def commit(storage: Storage, key: str, received: Sequence[Received], *, re
     received (D-19), all of it by one request.
 
     Every attempt begins with what the study's rows say, or said after the last commit of this process, and ends in one
-    conditional write. Raises Unavailable when other
-    writers win too often, or when upkeep has given a request up for dead.
+    conditional write. A part of `received` that is found stored means that an attempt has stored all of it, so several batches
+    may come together only if this is the first call for each. Raises Unavailable when other writers win too often, or when
+    upkeep has given a request up for dead.
     """
     pending = list(received)
     requests = {_row(item).request for item in received}

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 type _Found = tuple[StudyHead, InstanceRow | None]
 
-_CLEARED_AT_ONCE = 5000
+_CLEARED_PER_REQUEST = 5000
 _LOOKUPS_PER_OUTBOX = 2000
 
 
@@ -45,7 +45,8 @@ async def delete(
 ) -> Intent | None:
     """Deletes a study, a series or an instance. Raises NotFound when there is none (DEL-5).
 
-    Of very many instances some are left to be cleared away: that is what the intent is for that is then returned.
+    Of very many instances some are left to be cleared away, by whoever comes first: upkeep, to which they are handed over, or
+    `clear_rest` with the intent that is then returned.
     """
     key = keys.study_partition(partition, study)
     found = await _find(storage, key, series, sop_instance)
@@ -56,8 +57,8 @@ async def delete(
     await storage.intents.write(intent)
     async with storage.instances.lock(key):
         floors_raised = await _commit(storage, key, intent.id, found, series, sop_instance)
-    if floors_raised and not await clear(storage, key, intent.id, series, most=_CLEARED_AT_ONCE):
-        await storage.intents.write(intent)
+    if floors_raised and not await clear(storage, key, intent.id, series, most=_CLEARED_PER_REQUEST):
+        await storage.intents.hand_over(intent)
         return intent
     await storage.intents.done(intent)
     return None
@@ -67,8 +68,7 @@ async def clear_rest(storage: Storage, intent: Intent) -> None:
     """Clears away what a delete has left, when its request has been answered (D-50). If it cannot, upkeep will."""
     [key] = intent.studies
     try:
-        while not await clear(storage, key, intent.id, intent.payload, most=_CLEARED_AT_ONCE):
-            await storage.intents.write(intent)
+        await clear(storage, key, intent.id, intent.payload)
         await storage.intents.done(intent)
     except Exception as error:
         logger.error("What the delete %s has left must wait for upkeep: %s", intent.id, trace(error))

@@ -22,8 +22,7 @@ from shared.storage.wire import TransactionFailed
 class _Wish:
     """A batch of a request that wants to be committed, and what became of it.
 
-    Once `tried` it may be stored although nobody got to know: then it has to be committed alone, as `commit` takes all that
-    it is given for stored when it finds a part of it there.
+    Once `tried` it may be stored although nobody got to know: then it is committed alone, as `commit` demands.
     """
 
     batch: Sequence[Received]

@@ -53,6 +53,12 @@ class Intents:
         """Records the intent, or that its request is still alive."""
         [intent.etag] = await self._wire.transact(TABLE, [Operation("upsert", _entity(intent))])
 
+    async def hand_over(self, intent: Intent) -> None:
+        """Leaves the rest of the work to upkeep, which takes it up when it next comes by."""
+        entity = _entity(intent)
+        entity.properties["touched"] = 0
+        await self._wire.transact(TABLE, [Operation("upsert", entity)])
+
     async def claim(self, intent: Intent) -> bool:
         """Marks an old intent as being worked on. False: it has changed since it was read."""
         try:

@@ -153,7 +153,7 @@ async def play(storage: Storage, steps: list[Step]) -> None:
         assert Counter(new) == told
         world.told += new
         await check(storage, world)
-        assert len(await blobs(storage) - before) == len(world.stored)
+        assert len(await blobs(storage)) == len(before) + len(world.stored)
         assert not await storage.intents.of_study(keys.study_partition(DEFAULT, world.study))
 
 

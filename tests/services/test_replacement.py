@@ -56,7 +56,7 @@ async def test_instance_gives_way(storage: Storage) -> None:
     result = await store_files(storage, [new], replacing=True)
     assert len(result.stored) == 1
     assert await content(storage, uids.study) == {uids.instance: new}
-    assert len(await blobs(storage) - before) == 1
+    assert len(await blobs(storage)) == len(before) + 1
     assert [change.action for change in await feed(storage, uids.study)] == [CREATE, UPDATE]
     assert [await found(storage, Level.STUDY, PatientID=patient) for patient in patients] == [0, 1]
     assert await found(storage, Level.INSTANCE, SOPInstanceUID=uids.instance) == 1
@@ -100,7 +100,7 @@ async def test_same_bytes(storage: Storage) -> None:
     assert [change.action for change in await feed(storage, study)] == [CREATE] * 3
     after = {row.sop_instance: row async for row in storage.instances.every_row(key)}
     assert rows.items() <= after.items()
-    assert len(await blobs(storage) - before) == 1
+    assert len(await blobs(storage)) == len(before) + 1
 
 
 async def test_same_length(storage: Storage) -> None:
@@ -188,7 +188,7 @@ async def test_two_hosts(storage: Storage, other_host: Storage, others: list[str
     originals = await content(storage, study, original=True)
     possible = {sop: {pair[index] for pair in sent.values()} for index, sop in enumerate(sops)}
     assert all(originals[sop] in possible[sop] for sop in sops)
-    assert len(await blobs(storage) - before) == 2
+    assert len(await blobs(storage)) == len(before) + 2
     changes = await feed(storage, study)
     check_history(changes, sops)
     versions = Counter(change.version for change in changes if change.action != DELETE)
