@@ -183,9 +183,11 @@ HALF_MIB, FOUR_KIB = 724, 60
 
 
 def _instances(study: str, series: str, count: int, side: int = HALF_MIB, first: int = 1) -> list[bytes]:
-    """Files of one series; `first` is the InstanceNumber of the first."""
-    numbers = range(first, first + count)
-    return [builders.instance(study, series, rows=side, columns=side, InstanceNumber=number) for number in numbers]
+    """Files of one series; `first` is the InstanceNumber of the first. Their UIDs count, as those of most modalities do."""
+    return [
+        builders.instance(study, series, f"{series[:56]}.{number}", rows=side, columns=side, InstanceNumber=number)
+        for number in range(first, first + count)
+    ]
 
 
 def _store_in_all(servers: Sequence[Server], study: str, count: int, series: str) -> Uids:

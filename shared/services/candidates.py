@@ -131,7 +131,8 @@ class Candidates:
     async def _of_hits(self, hits: Sequence[Hit]) -> list[Found]:
         """What matches of the studies, series or instances that index rows stand for."""
         if self._query.level is Level.INSTANCE:
-            return await self._of_names([(hit.identifiers, hit.created) for hit in hits])
+            likely = [hit for hit in hits if self._matcher.accepts_uid(hit.identifiers[-1])]
+            return await self._of_names([(hit.identifiers, hit.created) for hit in likely])
         told = [self._tells(hit) for hit in hits]
         heads = await self._read_heads(
             hit.identifiers[0] for hit, is_told in zip(hits, told, strict=True) if not is_told

@@ -72,6 +72,9 @@ def row_level(query: Query, start: Condition) -> Level:
 def ranges(partition: str, condition: Condition, level: Level) -> list[Range]:
     """The index rows of a level among which all are that satisfy the condition."""
     table = table_of(condition.attribute)
+    if condition.attribute is SOP_INSTANCE_UID:
+        places = dict.fromkeys(keys.instance_partition(partition, value) for value in condition.equal)
+        return [Range(table, level, place) for place in places]
     if condition.equal:
         return [Range(table, level, keys.value_partition(partition, value)) for value in condition.equal]
     if condition.word:

@@ -23,6 +23,7 @@ _INSTANCE = "i"
 _ALL = "!"
 SERIES_LOOKUPS = "E"
 _DIGITS_OF_A_DAY = 5
+_DIGITS_OF_AN_INSTANCE = 2
 
 _LATEST_MICROSECOND = 10**16 - 1
 _LONGEST_VALUE = 400
@@ -130,6 +131,14 @@ def escape(value: str) -> str:
 def value_partition(partition: str, value: str) -> str:
     """The PartitionKey under which a lookup table lists whatever has exactly this (folded) value."""
     return f"{partition}{SEPARATOR}={escape(value)}"
+
+
+def instance_partition(partition: str, sop_instance: str) -> str:
+    """The PartitionKey under which a lookup table lists an instance by its SOPInstanceUID.
+
+    The instances of a series often differ in the last digits alone: so one transaction lists many of them.
+    """
+    return value_partition(partition, sop_instance[:-_DIGITS_OF_AN_INSTANCE])
 
 
 def word_partition(partition: str, word: str) -> str:

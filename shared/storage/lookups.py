@@ -131,7 +131,7 @@ def instance_key(key: str, row: InstanceRow) -> LookupKey:
     partition, study = keys.parse_study_partition(key)
     return (
         table_of(SOP_INSTANCE_UID),
-        keys.value_partition(partition, row.sop_instance),
+        keys.instance_partition(partition, row.sop_instance),
         keys.lookup_row(row.version, (study, row.series, row.sop_instance)),
     )
 

@@ -149,6 +149,21 @@ def test_uids(host: Host) -> None:
     assert found(host, f"{base}/studies", StudyInstanceUID="1.2.3") == []
 
 
+def test_uids_that_count(host: Host) -> None:
+    """QIDO-40, CL-2: instances whose UIDs differ in the last digits are told apart."""
+    base = partition()
+    first = f"{generate_uid()[:50]}."
+    uids = [f"{first}{number}" for number in (1, 2, 11, 12, 111, 112, 113)]
+    store(host, *(builders.instance(sop=uid) for uid in uids), base=base)
+    for uid in uids:
+        assert found(host, f"{base}/instances", SOP, SOPInstanceUID=uid) == [uid]
+    assert found(host, f"{base}/instances", SOP, SOPInstanceUID=f"{first}13") == []
+    some = [uids[0], *uids[3:6]]
+    assert sorted(found(host, f"{base}/instances", SOP, SOPInstanceUID=",".join(some))) == sorted(some)
+    pages = [found(host, f"{base}/instances", SOP, SOPInstanceUID=some, limit=2, offset=offset) for offset in (0, 2)]
+    assert sorted(pages[0] + pages[1]) == sorted(some)
+
+
 def test_conditions_are_joined_by_and(host: Host) -> None:
     """QIDO-60: filters of several levels."""
     base = partition()
