@@ -43,8 +43,8 @@ param dataSku string = 'Standard_ZRS'
 @description('''
 Days for which Azure keeps deleted files (soft delete of blobs), 0 for none. It is off because a delete must be final: with
 it, a deleted file can be restored until the days are over, and is paid for. The index has no such net, so a restored file
-has to be stored again. Versioning is not offered: files are never overwritten, so it would keep nothing more, and the
-service would not delete the versions.
+has to be stored again. Versioning is not offered: it would keep nothing but what was deleted, and the service would not
+delete the versions.
 ''')
 @minValue(0)
 @maxValue(365)

@@ -6,8 +6,9 @@ place of one that was deleted at any time: every removal is on the condition tha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import groupby
 
 from shared.dicom.searchable import ExtendedAttribute
 from shared.services.publish import deleted
@@ -22,6 +23,7 @@ from shared.storage.study_head import Outbox, StudyHead
 from shared.storage.wire import Entity, Operation, TransactionFailed
 
 _MOST_OPERATIONS = 100
+_WEIGHT_AT_ONCE = 16 << 20
 
 
 async def clear(storage: Storage, key: str, request: str, series: str | None, *, most: int | None = None) -> bool:
@@ -30,21 +32,43 @@ async def clear(storage: Storage, key: str, request: str, series: str | None, *,
     first = head = await storage.instances.head(key)
     only = series if head.exists else None
     done = 0
-    batch: list[InstanceRow] = []
-    async for row in storage.instances.every_row(key, only, metadata=bool(attributes)):
-        if first.holds(row):
-            continue
-        batch.append(row)
-        if len(batch) == ENTRIES_PER_TRANSACTION:
-            head = await _remove(storage, key, head, request, batch, attributes)
-            done += len(batch)
-            batch = []
-            if most and done >= most:
-                return False
-    if batch:
-        await _remove(storage, key, head, request, batch, attributes)
+    rows = storage.instances.every_row(key, only, metadata=bool(attributes))
+    async for batch in _batches(row async for row in rows if not first.holds(row)):
+        if most and done >= most:
+            return False
+        head = await _remove(storage, key, head, request, batch, attributes)
+        done += len(batch)
     await _remove_head(storage, key, first, only)
     return True
+
+
+async def _batches(rows: AsyncIterator[InstanceRow]) -> AsyncIterator[list[InstanceRow]]:
+    """The rows, cut so that each part fits into one transaction. Those of a bundle are together, so that it goes as a whole,
+    unless they are far from each other.
+    """
+    near: list[InstanceRow] = []
+    weight = 0
+    async for row in rows:
+        near.append(row)
+        weight += row.weight
+        if weight > _WEIGHT_AT_ONCE:
+            for batch in _by_bundles(near):
+                yield batch
+            near, weight = [], 0
+    for batch in _by_bundles(near):
+        yield batch
+
+
+def _by_bundles(rows: Iterable[InstanceRow]) -> Iterator[list[InstanceRow]]:
+    batch: list[InstanceRow] = []
+    for _, of_a_blob in groupby(sorted(rows, key=lambda row: row.blob), key=lambda row: row.blob):
+        members = list(of_a_blob)
+        if len(batch) + len(members) > ENTRIES_PER_TRANSACTION:
+            yield batch
+            batch = []
+        batch += members
+    if batch:
+        yield batch
 
 
 async def _remove(
@@ -93,7 +117,7 @@ async def _outbox(
     lookups = {instance_key(key, row) for row in rows}
     lookups |= await instance_lookups(storage, key, head, rows, attributes)
     changes = [deleted(key, head, row) for row in rows]
-    return Outbox(name, sorted(lookups), name, changes, [blob for row in rows for blob in row.blobs])
+    return Outbox(name, sorted(lookups), name, changes, [extent for row in rows for extent in row.extents])
 
 
 async def _remove_head(storage: Storage, key: str, first: StudyHead, only: str | None) -> None:

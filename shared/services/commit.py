@@ -171,7 +171,7 @@ def _outbox(
     """What is left to do for the rows that were replaced: those of deleted instances have not been told of yet."""
     changes = [deleted(key, head, row) for row in replaced if not head.holds(row)]
     name = f"{writer}r"
-    return Outbox(name, sorted(stale), name, changes, [blob for row in replaced for blob in row.blobs])
+    return Outbox(name, sorted(stale), name, changes, [extent for row in replaced for extent in row.extents])
 
 
 async def _committed(storage: Storage, received: Sequence[Received], there: Iterable[InstanceRow]) -> bool:

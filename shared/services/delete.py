@@ -139,7 +139,7 @@ async def _outboxes(
     if row:
         lookups = await instance_lookups(storage, key, head, [row], await instance_attributes(storage))
         change = deleted(key, head, row)
-        outboxes.append(Outbox(name, [instance_key(key, row), *sorted(lookups)], name, [change], row.blobs))
+        outboxes.append(Outbox(name, [instance_key(key, row), *sorted(lookups)], name, [change], row.extents))
     return outboxes
 
 

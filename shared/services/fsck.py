@@ -18,10 +18,13 @@ from shared.dicom.searchable import ExtendedAttribute, Level
 from shared.errors import ServiceError
 from shared.services import upkeep
 from shared.services.feed_check import FeedIndex
+from shared.services.files import remove_files
 from shared.services.settle import settle
 from shared.services.study_check import Violation, check_study
 from shared.services.tag_index import instance_lookups
 from shared.storage import keys, lookups
+from shared.storage.bundles import Extent, contents
+from shared.storage.instance_row import InstanceRow
 from shared.storage.intents import Intent
 from shared.storage.lookups import LookupKey, instance_key, rows_of, table_of
 from shared.storage.operations import ENDED, REINDEX, UPDATE
@@ -185,7 +188,7 @@ async def _remove_lookup(storage: Storage, key: str, lookup: LookupKey) -> None:
 
 
 async def _orphans(storage: Storage) -> AsyncIterator[Violation]:
-    """The blobs that belong to no instance and to no work in flight."""
+    """The files that belong to no instance and to no work in flight."""
     partitions = [partition.name for partition in await storage.partitions.all()]
     blobs: list[StoredBlob] = []
     async for blob in storage.wire.blobs(""):
@@ -205,27 +208,36 @@ async def _orphans_of(storage: Storage, partitions: Iterable[str], blobs: list[S
     busy = {study for intent in open_intents for study in intent.studies}
     gate = asyncio.Semaphore(_READS_AT_ONCE)
 
-    async def is_orphan(blob: StoredBlob) -> bool:
-        if keys.request_of_blob(blob.name) in requests:
+    async def is_orphan(file: Extent, study: str, series: str, instance: str) -> bool:
+        if keys.request_of_blob(file.blob) in requests:
             return False
-        study, series, instance = (blob.metadata.get(name, "") for name in ("study", "series", "instance"))
         for partition in partitions:
             key = keys.study_partition(partition, study)
             async with gate:
                 row = await storage.instances.get(key, series, instance)
-            if key in busy or (row and blob.name in (row.blob, row.metadata_blob)):
+            if key in busy or (row and _is_of(row, file)):
                 return False
-        return any([found == blob.name async for found in storage.wire.list_blobs(blob.name)])
+        return any([file in _files(blob) async for blob in storage.wire.blobs(file.blob)])
 
-    orphans = [blob for blob, found in zip(blobs, await asyncio.gather(*map(is_orphan, blobs)), strict=True) if found]
+    files = {file: identifiers for blob in blobs for file, identifiers in _files(blob).items()}
+    found = await asyncio.gather(*(is_orphan(file, *identifiers) for file, identifiers in files.items()))
     return [
         Violation(
-            blob.metadata.get("study", "no study"),
-            f"the blob {blob.name} belongs to no instance",
-            partial(storage.wire.delete_blob, blob.name),
+            study or "no study",
+            f"{'a file in ' if file.files > 1 else ''}the blob {file.blob} belongs to no instance",
+            partial(remove_files, storage.wire, [file]),
         )
-        for blob in orphans
+        for (file, (study, *_)), orphan in zip(files.items(), found, strict=True)
+        if orphan
     ]
+
+
+def _files(blob: StoredBlob) -> dict[Extent, tuple[str, str, str]]:
+    return contents(blob.name, blob.length, blob.metadata)
+
+
+def _is_of(row: InstanceRow, file: Extent) -> bool:
+    return (file.blob, file.offset) in [(extent.blob, extent.offset) for extent in row.extents]
 
 
 # Work in flight

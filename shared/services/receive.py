@@ -105,21 +105,6 @@ async def receive(
     return received
 
 
-async def write_blob(wire: Wire, received: Received) -> None:
-    """Completes the file in storage. Nothing refers to it until its row is committed."""
-    row = received.row
-    assert row is not None
-    metadata = {"study": received.study, "series": row.series, "instance": row.sop_instance}
-    if row.metadata_blob:
-        await wire.put_blob(row.metadata_blob, row.packed_metadata + row.bulk_data + received.frame_pages, metadata)
-        received.frame_pages = b""
-    if received.data is not None:
-        await wire.put_blob(row.blob, received.data, metadata)
-        received.data = None
-    else:
-        await wire.put_block_list(row.blob, received.blocks, metadata)
-
-
 def _describe(scan: ScannedFile, study: str | None, request: str, blob: str, strict: Sequence[Attribute]) -> Received:
     """What the index needs to know of a scanned file."""
     findings = validate(scan, study)

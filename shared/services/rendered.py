@@ -15,10 +15,10 @@ from shared.services import codecs, retrieve
 from shared.services.frames import read_frame
 from shared.services.races import StudyChanged
 from shared.services.retrieve import Resource
+from shared.services.stored_file import read_bytes
 from shared.services.transcode import transcoded_frame
 from shared.storage.instance_row import InstanceRow
 from shared.storage.storage import Storage
-from shared.storage.wire import BlobNotFound
 
 MAX_BYTES: Final = 100 << 20
 """Of one frame as stored, and of what stands before the pixels in the file (WADO-74, D-25)."""
@@ -65,12 +65,9 @@ async def rendered_frame(
     head_length = row.length if syntax in DEFLATED else index.offset
     if max(head_length, index.length(frame)) > MAX_BYTES:
         raise NotAcceptable("The instance is too large to be rendered.")
-    try:
-        head, data = await asyncio.gather(
-            _joined(storage.wire.read_blob(row.blob, 0, head_length)), _frame(storage, row, index, frame)
-        )
-    except BlobNotFound as error:
-        raise StudyChanged(f"The file of the instance {row.sop_instance} cannot be read.") from error
+    head, data = await asyncio.gather(
+        _joined(read_bytes(storage, row, 0, head_length)), _frame(storage, row, index, frame)
+    )
     try:
         drawn = await codecs.run(draw, head, data, syntax, frame, rendition, media_type)
     except codecs.CodecFailed as error:

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shared.dicom.change_set import Changes
+from shared.dicom.change_set import Changes, patch_file
 from shared.errors import NotFound
+from shared.services.byte_stream import ByteStream
 from shared.services.metadata import latest_metadata
 from shared.services.races import StudyChanged
 from shared.services.read_ahead import ahead
-from shared.services.stored_file import read_file
+from shared.services.stored_file import read_file, read_run
 from shared.services.transcode import LOOK_AHEAD, transcoded_file
 from shared.storage import keys
 from shared.storage.instance_row import InstanceRow
@@ -179,14 +180,41 @@ def file(
 async def files(
     storage: Storage, resource: Resource, rows: AsyncIterator[InstanceRow], transfer_syntax: str | None = None
 ) -> AsyncIterator[tuple[InstanceRow, AsyncIterator[bytes]]]:
-    """The files of instances, the first bytes of the next ones being read ahead."""
+    """The files of instances, the first bytes of the next ones being read ahead. Each has to be read to its end before the
+    next. Those that follow each other in a bundle are read as one range, unless they are transcoded.
+    """
+    if transfer_syntax:
 
-    async def streams() -> AsyncIterator[tuple[InstanceRow, AsyncIterator[bytes]]]:
-        async for row in rows:
-            yield row, file(storage, resource, row, transfer_syntax)
+        async def streams() -> AsyncIterator[tuple[InstanceRow, AsyncIterator[bytes]]]:
+            async for row in rows:
+                yield row, file(storage, resource, row, transfer_syntax)
 
-    async for item in ahead(streams(), LOOK_AHEAD if transfer_syntax else FILES_AHEAD):
-        yield item
+        async for item in ahead(streams(), LOOK_AHEAD):
+            yield item
+        return
+
+    async def runs() -> AsyncIterator[tuple[list[InstanceRow], AsyncIterator[bytes]]]:
+        async for run in _runs(rows):
+            yield run, read_run(storage, run)
+
+    async for run, chunks in ahead(runs(), FILES_AHEAD):
+        stream = ByteStream(chunks)
+        for row in run:
+            changes = resource.changes(row)
+            stored = stream.pieces(row.length)
+            yield row, patch_file(stored, row.layout, changes) if changes else stored
+
+
+async def _runs(rows: AsyncIterator[InstanceRow]) -> AsyncIterator[list[InstanceRow]]:
+    """The instances in their order, together those whose files follow each other in a bundle."""
+    run: list[InstanceRow] = []
+    async for row in rows:
+        if run and (row.blob, row.offset) != (run[-1].blob, run[-1].offset + run[-1].length):
+            yield run
+            run = []
+        run.append(row)
+    if run:
+        yield run
 
 
 async def metadata(storage: Storage, resource: Resource, bulk_data_of: str = "") -> AsyncIterator[bytes]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
+from shared.services.files import remove_files
 from shared.services.publish import tell
 from shared.storage import keys
 from shared.storage.instances import TABLE
@@ -12,8 +12,6 @@ from shared.storage.lookups import LookupKey, rows_of
 from shared.storage.storage import Storage
 from shared.storage.study_head import Outbox, StudyHead
 from shared.storage.wire import Entity, Operation, StorageError
-
-_BLOBS_AT_ONCE = 16
 
 
 async def settle(storage: Storage, key: str, head: StudyHead, written: Mapping[LookupKey, str]) -> None:
@@ -43,13 +41,7 @@ async def empty(storage: Storage, key: str, outbox: Outbox) -> None:
     """Does what an outbox says, but for the lookup rows, and removes it."""
     if outbox.changes:
         await tell(storage, outbox.writer, outbox.changes)
-    gate = asyncio.Semaphore(_BLOBS_AT_ONCE)
-
-    async def remove(blob: str) -> None:
-        async with gate:
-            await storage.wire.delete_blob(blob)
-
-    await asyncio.gather(*map(remove, outbox.blobs))
+    await remove_files(storage.wire, outbox.extents)
     try:
         await storage.wire.transact(TABLE, [Operation("delete", Entity(key, keys.outbox_row(outbox.name), {}, "*"))])
     except StorageError as error:

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field, replace
 
 from shared.dicom.searchable import Attribute
 from shared.services.commit import Committed, batches
+from shared.services.files import fits_together, remove_files, write_files
 from shared.services.publish import publish_stored
-from shared.services.receive import Received, receive, write_blob
+from shared.services.receive import Received, receive
 from shared.services.tag_index import catch_up, instance_keys
 from shared.services.tag_values import stored_tag_values
 from shared.services.turns import commit_in_turn
@@ -31,7 +32,7 @@ from shared.telemetry import stored_size
 
 ALREADY_EXISTS = 0xB00E
 
-_PUTS_AT_ONCE = 4
+_PUTS_AT_ONCE = 2
 _COMMIT_EVERY = 500
 _COMMIT_EVERY_BYTES = 32 << 20
 _HEARTBEAT_SECONDS = 60
@@ -103,7 +104,8 @@ class _StoreRequest:
         self._pending: list[Received] = []
         self._pending_bytes = 0
         self._known: set[tuple[str, str]] = set()
-        self._puts: dict[asyncio.Task[None], Received] = {}
+        self._bundle: list[Received] = []
+        self._puts: set[asyncio.Task[None]] = set()
         self._batches = 0
         self._committing = False
 
@@ -116,7 +118,7 @@ class _StoreRequest:
                 await self._storage.intents.write(self._intent)
 
     async def add(self, received: Received) -> None:
-        """Takes the next file of the request, and starts to write its blob."""
+        """Takes the next file of the request, and starts to write it when no other comes into the same bundle."""
         self.result.files.append(received)
         if received.row is None:
             return
@@ -133,14 +135,18 @@ class _StoreRequest:
         self._pending.append(received)
         row = received.row
         self._pending_bytes += len(row.packed_metadata) + len(row.bulk_data) + len(row.frames)
-        while len(self._puts) >= _PUTS_AT_ONCE:
-            await self._wait(asyncio.FIRST_COMPLETED)
-        self._puts[asyncio.create_task(write_blob(self._storage.wire, received))] = received
+        if received.data is None:
+            await self._write([received])
+        else:
+            if not fits_together(self._bundle, received):
+                await self._write_bundle()
+            self._bundle.append(received)
         if len(self._pending) >= _COMMIT_EVERY or self._pending_bytes >= _COMMIT_EVERY_BYTES:
             await self.commit()
 
     async def commit(self) -> None:
         """Makes all files that have arrived visible."""
+        await self._write_bundle()
         while self._puts:
             await self._wait(asyncio.ALL_COMPLETED)
         self._committing = True
@@ -184,10 +190,8 @@ class _StoreRequest:
     async def _remove_superfluous(self, committed: Committed) -> None:
         for item in committed.duplicates:
             _refuse(item)
-        for item in (*committed.duplicates, *committed.unchanged):
-            assert item.row is not None
-            for blob in item.row.blobs:
-                await self._storage.wire.delete_blob(blob)
+        superfluous = [item.row for item in (*committed.duplicates, *committed.unchanged) if item.row]
+        await remove_files(self._storage.wire, [extent for row in superfluous for extent in row.extents])
 
     async def end(self) -> None:
         if self._intent.studies:
@@ -207,10 +211,20 @@ class _StoreRequest:
             await self._storage.wire.delete_blob(blob)
         await self._storage.intents.done(self._intent)
 
+    async def _write_bundle(self) -> None:
+        if self._bundle:
+            await self._write(self._bundle)
+            self._bundle = []
+
+    async def _write(self, items: Sequence[Received]) -> None:
+        while len(self._puts) >= _PUTS_AT_ONCE:
+            await self._wait(asyncio.FIRST_COMPLETED)
+        self._puts.add(asyncio.create_task(write_files(self._storage.wire, items)))
+
     async def _wait(self, until: str) -> None:
         done, _ = await asyncio.wait(self._puts, return_when=until)
+        self._puts -= done
         for task in done:
-            del self._puts[task]
             task.result()
 
 

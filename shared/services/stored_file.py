@@ -22,7 +22,7 @@ _MOST_OF_A_HEAD: Final = 16 << 20  # of it in memory
 
 async def read_file(storage: Storage, row: InstanceRow, changes: Changes) -> AsyncGenerator[bytes]:
     """The whole file, in chunks. Raises StudyChanged when the instance is gone meanwhile."""
-    async with aclosing(_read(storage, row)) as stored:
+    async with aclosing(read_bytes(storage, row)) as stored:
         async for chunk in patch_file(stored, row.layout, changes) if changes else stored:
             yield chunk
 
@@ -46,7 +46,7 @@ class SizedFile:
             wanted = piece[max(offset - begin, 0) : max(offset + length - begin, 0)]
             begin += len(piece)
             if isinstance(wanted, range) and wanted:
-                async with aclosing(_read(storage, self.row, wanted.start, len(wanted))) as chunks:
+                async with aclosing(read_bytes(storage, self.row, wanted.start, len(wanted))) as chunks:
                     async for chunk in chunks:
                         yield chunk
             elif isinstance(wanted, bytes) and wanted:
@@ -68,7 +68,7 @@ async def sized_file(storage: Storage, row: InstanceRow, changes: Changes) -> Si
     while (begin := patcher.wanted) < end:
         if sum(len(piece) for piece in head if isinstance(piece, bytes)) > _MOST_OF_A_HEAD:
             return None
-        data = b"".join([chunk async for chunk in _read(storage, row, begin, min(_PIECE_OF_A_HEAD, end - begin))])
+        data = b"".join([chunk async for chunk in read_bytes(storage, row, begin, min(_PIECE_OF_A_HEAD, end - begin))])
         if not data:
             break
         head += patcher.feed(data)
@@ -82,23 +82,41 @@ async def read_stored(storage: Storage, row: InstanceRow, first: int, end: int |
     """
     deflated = row.layout.transfer_syntax in DEFLATED
     length = None if end is None else end - first
-    async with aclosing(_read(storage, row) if deflated else _read(storage, row, first, length)) as stored:
+    async with aclosing(read_bytes(storage, row, *(() if deflated else (first, length)))) as stored:
         async for chunk in _cut(inflated(stored), first, end) if deflated else stored:
             yield chunk
 
 
-async def _read(
-    storage: Storage, row: InstanceRow, offset: int = 0, length: int | None = None
-) -> AsyncGenerator[bytes]:
-    """The bytes [offset, offset + length) of the stored file, without `length` all from `offset`. Raises StudyChanged."""
-    stored = storage.wire.read_blob(row.blob, offset, length)
+def read_bytes(storage: Storage, row: InstanceRow, offset: int = 0, length: int | None = None) -> AsyncGenerator[bytes]:
+    """The bytes [offset, offset + length) of the stored file, without `length` all from `offset`.
+
+    Raises StudyChanged when the instance is gone meanwhile.
+    """
+    end = row.length if length is None else min(offset + length, row.length)
+    return _read(storage, [row], row.offset + offset, end - offset)
+
+
+def read_run(storage: Storage, rows: Sequence[InstanceRow]) -> AsyncGenerator[bytes]:
+    """The stored files, one behind the other; if there are several, they follow each other in a bundle.
+
+    Raises StudyChanged when one of the instances is gone meanwhile.
+    """
+    return _read(storage, rows, rows[0].offset, sum(row.length for row in rows))
+
+
+async def _read(storage: Storage, rows: Sequence[InstanceRow], offset: int, length: int) -> AsyncGenerator[bytes]:
+    """The bytes [offset, offset + length) of the blob in which the files of `rows` are."""
+    stored = storage.wire.read_blob(rows[0].blob, offset, length, [row.offset for row in rows if row.files > 1])
     try:
         async for chunk in stored:
+            length -= len(chunk)
             yield chunk
-    except BlobNotFound as error:
-        raise StudyChanged(f"The file of the instance {row.sop_instance} cannot be read.") from error
+    except BlobNotFound:
+        pass
     finally:
         await stored.aclose()
+    if length > 0:
+        raise StudyChanged(f"The file of the instance {rows[0].sop_instance} cannot be read.")
 
 
 async def read_sidecar(storage: Storage, row: InstanceRow, offset: int = 0, length: int | None = None) -> bytes:
@@ -125,7 +143,7 @@ async def _cut(chunks: AsyncIterator[bytes], first: int, end: int | None) -> Asy
 
 async def same_content(storage: Storage, one: InstanceRow, other: InstanceRow) -> bool:
     """Whether two stored files of the same length have the same bytes; False when one is gone."""
-    left, right = storage.wire.read_blob(one.blob), storage.wire.read_blob(other.blob)
+    left, right = read_bytes(storage, one), read_bytes(storage, other)
     rest, other_rest = b"", b""
     try:
         while True:
@@ -137,7 +155,7 @@ async def same_content(storage: Storage, one: InstanceRow, other: InstanceRow) -
             if rest[:common] != other_rest[:common]:
                 return False
             rest, other_rest = rest[common:], other_rest[common:]
-    except BlobNotFound:
+    except StudyChanged:
         return False
     finally:
         await left.aclose()

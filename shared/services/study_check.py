@@ -13,6 +13,7 @@ from shared.services.feed_check import FeedIndex
 from shared.services.settle import settle
 from shared.services.tag_index import index_study, is_indexed, without_dead
 from shared.storage import keys
+from shared.storage.bundles import Extent, contents
 from shared.storage.change_feed import CREATE, UPDATE, Change
 from shared.storage.instance_row import InstanceRow
 from shared.storage.instances import TABLE
@@ -182,21 +183,22 @@ async def _files(storage: Storage, key: str, rows: Sequence[InstanceRow]) -> lis
     """Each instance has its file, and its metadata blob if it names one. One listing for each request that stored some."""
     gate = asyncio.Semaphore(_LISTINGS_AT_ONCE)
 
-    async def lengths_below(prefix: str) -> dict[str, int]:
+    async def files_below(prefix: str) -> list[Extent]:
         async with gate:
-            return {blob.name: blob.length async for blob in storage.wire.blobs(prefix)}
+            blobs = [blob async for blob in storage.wire.blobs(prefix)]
+        return [file for blob in blobs for file in contents(blob.name, blob.length, blob.metadata)]
 
     prefixes = {row.blob.rpartition("/")[0] + "/" for row in rows}
-    lengths: dict[str, int] = {}
-    for found in await asyncio.gather(*(lengths_below(prefix) for prefix in prefixes)):
-        lengths |= found
+    found = await asyncio.gather(*(files_below(prefix) for prefix in prefixes))
+    files = {(file.blob, file.offset): file for some in found for file in some}
     violations = []
     for row in rows:
         where = f"{key} {row.series} {row.sop_instance}"
-        if (length := lengths.get(row.blob)) != row.length:
-            what = "is missing" if length is None else f"has {length} bytes instead of {row.length}"
+        file = files.get((row.blob, row.offset))
+        if file is None or file.length != row.length:
+            what = f"has {file.length} bytes instead of {row.length}" if file else "is missing"
             violations.append(Violation(where, f"the file {row.blob} {what}"))
-        if row.metadata_blob and row.metadata_blob not in lengths:
+        if row.metadata_blob and (row.metadata_blob, 0) not in files:
             violations.append(Violation(where, f"the metadata {row.metadata_blob} is missing"))
     return violations
 

@@ -30,7 +30,7 @@ from shared.services.byte_stream import ByteStream, EndOfStream
 from shared.services.frames import frame_index, located, read_frame
 from shared.services.metadata import latest_metadata
 from shared.services.read_ahead import ahead
-from shared.services.stored_file import read_file
+from shared.services.stored_file import read_bytes, read_file
 from shared.storage.instance_row import InstanceRow
 from shared.storage.storage import Storage
 
@@ -162,7 +162,7 @@ async def _read_big_endian_frame(
 
 
 async def _read(storage: Storage, row: InstanceRow, offset: int, length: int) -> bytes:
-    return b"".join([chunk async for chunk in storage.wire.read_blob(row.blob, offset, length)])
+    return b"".join([chunk async for chunk in read_bytes(storage, row, offset, length)])
 
 
 async def _stored(storage: Storage, row: InstanceRow, changes: Changes) -> AsyncGenerator[bytes]:

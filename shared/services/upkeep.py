@@ -7,12 +7,14 @@ import time
 
 from shared.errors import trace
 from shared.services import delete, query_tags
+from shared.services.files import remove_files
 from shared.services.publish import publish_all, publish_stored
 from shared.services.races import ATTEMPTS, contended, lost
 from shared.services.settle import settle
 from shared.services.tag_index import index_changed, index_study
 from shared.settings import Settings
 from shared.storage import intents, keys
+from shared.storage.bundles import contents
 from shared.storage.instances import TABLE
 from shared.storage.intents import Intent
 from shared.storage.lookups import instance_key
@@ -60,20 +62,20 @@ async def resolve(storage: Storage, intent: Intent) -> None:
 
 async def _resolve_store(storage: Storage, intent: Intent) -> None:
     """Fences the request out of its studies first: from then on it cannot commit, so what is there is all there is."""
-    referenced: set[str] = set()
+    referenced: set[tuple[str, int]] = set()
     for key in intent.studies:
         await _fence(storage, key, intent.id)
         head = await storage.instances.head(key)
         rows = [row async for row in storage.instances.every_row(key) if row.request == intent.id]
-        referenced |= {blob for row in rows for blob in row.blobs}
+        referenced |= {(extent.blob, extent.offset) for row in rows for extent in row.extents}
         await settle(storage, key, head, {})
         await storage.lookups.write({instance_key(key, row): "{}" for row in rows if head.holds(row)})
         tags = await storage.query_tags.read()
         await index_study(storage, key, tags, tags.indexed)
         await publish_stored(storage, key, rows)
-    async for blob in storage.wire.list_blobs(keys.request_prefix(intent.id)):
-        if blob not in referenced:
-            await storage.wire.delete_blob(blob)
+    async for blob in storage.wire.blobs(keys.request_prefix(intent.id)):
+        files = contents(blob.name, blob.length, blob.metadata)
+        await remove_files(storage.wire, [file for file in files if (file.blob, file.offset) not in referenced])
     await storage.intents.done(intent)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from shared.dicom.change_set import HeadLayout
 from shared.storage import keys
+from shared.storage.bundles import Extent
 from shared.storage.properties import PROPERTY_BYTES, pack, unpack
 from shared.storage.wire import Entity, Value
 
@@ -21,6 +22,7 @@ class InstanceRow:
     `bulk_data` says where the values are that metadata leaves out (shared/dicom/bulk_data.py). `metadata_blob` names the
     blob that holds the metadata, and `bulk_data` behind it, when they are too long for the row, or when the index of the
     frames is: then the blob has that behind them, in pages (shared/dicom/frame_pages.py), and `frames` just finds these.
+    `offset` is where the file begins in `blob`, which was written with `files` of them (storage/bundles.py).
     `request` and `batch` name the commit that stored the instance, and `replaces` says whether it took the place of another
     (D-19).
     """
@@ -41,12 +43,15 @@ class InstanceRow:
     has_pixels: bool = False
     batch: int = 0
     replaces: bool = False
+    offset: int = 0
+    files: int = 1
     etag: str = ""
 
     @property
-    def blobs(self) -> list[str]:
-        """The blobs that belong to this version of the instance alone."""
-        return [name for name in (self.blob, self.metadata_blob) if name]
+    def extents(self) -> list[Extent]:
+        """What belongs to this version of the instance alone."""
+        file = Extent(self.blob, self.offset, self.length, self.files)
+        return [file, Extent(self.metadata_blob)] if self.metadata_blob else [file]
 
     @property
     def row_key(self) -> str:
@@ -70,6 +75,8 @@ class InstanceRow:
             "replaces": self.replaces,
             "hasPixels": self.has_pixels,
         }
+        if self.files > 1:
+            properties |= {"offset": self.offset, "files": self.files}
         properties |= pack("f", self.frames)
         if not self.metadata_blob:
             properties |= pack("m", self.packed_metadata) | pack("b", self.bulk_data)
@@ -103,6 +110,8 @@ class InstanceRow:
             has_pixels=row.get("hasPixels", False),
             batch=row.get("batch", 0),
             replaces=row.get("replaces", False),
+            offset=row.get("offset", 0),
+            files=row.get("files", 1),
             etag=entity.etag,
         )
 
@@ -119,7 +128,7 @@ class InstanceRow:
 
 FILE_PROPERTIES: Final = (
     "version", "request", "blob", "sopClass", "length", "number", "transferSyntax", "headLength", "charsets",
-    "textBeyondHead", "updatableBeyondHead", "metadataBlob", "hasPixels", "batch", "replaces",
+    "textBeyondHead", "updatableBeyondHead", "metadataBlob", "hasPixels", "batch", "replaces", "offset", "files",
 )  # fmt: skip
 """All but the metadata and what is as long: the index of the frames and that of the bulk data."""
 

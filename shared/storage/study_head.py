@@ -10,6 +10,7 @@ from operator import itemgetter
 
 from shared.dicom.change_set import Changes, merge
 from shared.storage import keys
+from shared.storage.bundles import Extent
 from shared.storage.change_feed import Change
 from shared.storage.instance_row import InstanceRow
 from shared.storage.properties import number, pack, text, unpack
@@ -53,30 +54,30 @@ class Outbox:
     """What is left to do after a commit, written by the commit itself; whoever finds it does it and removes it.
 
     `lookups` are lookup rows that hold no longer, as (table, PartitionKey, RowKey); `changes` are to be appended to the
-    change feed by `writer`; `blobs` are the files of instances that are deleted or replaced.
+    change feed by `writer`; `extents` are the files of instances that are deleted or replaced.
     """
 
     name: str
     lookups: Sequence[tuple[str, str, str]] = ()
     writer: str = ""
     changes: Sequence[Change] = ()
-    blobs: Sequence[str] = ()
+    extents: Sequence[Extent] = ()
 
     def entity(self, partition_key: str) -> Entity:
         by_row = sorted(self.lookups, key=itemgetter(2))  # a study may have thousands: so they compress well
-        content = [by_row, self.writer, [astuple(change) for change in self.changes], list(self.blobs)]
+        content = [by_row, self.writer, [astuple(change) for change in self.changes], list(self.extents)]
         packed = zlib.compress(json.dumps(content, separators=(",", ":")).encode(), 6)
         return Entity(partition_key, keys.outbox_row(self.name), pack("k", packed), "*")
 
     @classmethod
     def of(cls, entity: Entity) -> Outbox:
-        lookups, writer, changes, blobs = json.loads(zlib.decompress(unpack("k", entity.properties)))
+        lookups, writer, changes, extents = json.loads(zlib.decompress(unpack("k", entity.properties)))
         return cls(
             entity.row_key.removeprefix(keys.outbox_row("")),
             [(table, partition, row) for table, partition, row in lookups],
             writer,
             [Change(*change) for change in changes],
-            blobs,
+            [Extent(*extent) for extent in extents],
         )
 
 

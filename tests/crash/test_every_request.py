@@ -31,7 +31,7 @@ from tests import builders
 from tests.support.dicomweb import Uids
 from tests.support.host import ROOT
 from tests.support.query_tags import add_tags, register, remove_tags
-from tests.support.services import blobs, check_history, content, feed, found, is_gone, store_files
+from tests.support.services import check_history, content, extents, feed, found, is_gone, store_files
 from tests.support.storage_proxy import Cut, Exchange, StorageProxy
 
 DESCRIPTION = {"00081030": {"vr": "LO", "Value": ["changed"]}}
@@ -96,9 +96,9 @@ async def assert_sound(storage: Storage) -> None:
 
 
 async def test_store(storage: Storage, proxy: StorageProxy, tmp_path: Path) -> None:
-    """A study with one instance gets two more, which change what it is found by; a new study gets two.
+    """A study with one instance gets that again and two more, which change what it is found by; a new study gets two.
 
-    Of what fails, no file is left (DEL-16).
+    Of what fails, or is refused (STOW-100), no file is left (DEL-16): the others stay in the bundle.
     """
     number, ended = 0, False
     while not ended:
@@ -108,26 +108,26 @@ async def test_store(storage: Storage, proxy: StorageProxy, tmp_path: Path) -> N
         study, series, _ = (uids := Uids.of(first)).study, uids.series, uids.instance
         await store_files(storage, [first])
         fresh = generate_uid()
-        files = [builders.instance(study, series, PatientID=new) for _ in range(2)]
+        files = [first, *(builders.instance(study, series, PatientID=new) for _ in range(2))]
         files += [builders.instance(fresh, PatientID=other) for _ in range(2)]
-        paths = [tmp_path / f"{number}-{n}.dcm" for n in range(4)]
+        paths = [tmp_path / f"{number}-{n}.dcm" for n in range(5)]
         for path, file in zip(paths, files, strict=True):
             path.write_bytes(file)
-        before = await blobs(storage)
+        before = await extents(storage)
         ended = await run(proxy, number, "store", [str(path) for path in paths])
         for each in (study, fresh):
             await resolve(storage, each)
         instances = await stored(storage, study) | await stored(storage, fresh)
-        expected = {Uids.of(file).instance for file in files}
+        expected = {Uids.of(file).instance for file in files[1:]}
         added = instances - {uids.instance}
         assert added <= expected
         assert not ended or added == expected
-        assert len(await blobs(storage)) == len(before) + len(added), f"request {number}"
+        assert len(await extents(storage)) == len(before) + len(added), f"request {number}"
         created = [change.sop_instance for each in (study, fresh) for change in await feed(storage, each)]
         assert sorted(created) == sorted(instances), f"request {number}"
         for uid in expected:
             assert await found(storage, Level.INSTANCE, SOPInstanceUID=uid) == (uid in added), f"request {number}"
-        changed = any(Uids.of(file).instance in added for file in files[:2])
+        changed = any(Uids.of(file).instance in added for file in files[1:3])
         assert await found(storage, Level.STUDY, PatientID=old) == (not changed), f"request {number}"
         assert await found(storage, Level.STUDY, PatientID=new) == changed, f"request {number}"
         assert await found(storage, Level.STUDY, PatientID=other) == bool(await stored(storage, fresh))
@@ -152,7 +152,7 @@ async def test_replacement(storage: Storage, proxy: StorageProxy, tmp_path: Path
         paths = [tmp_path / f"{number}-{n}.dcm" for n in range(2)]
         for path, file in zip(paths, files.values(), strict=True):
             path.write_bytes(file)
-        before = await blobs(storage)
+        before = await extents(storage)
         ended = await run(proxy, number, "replace", [str(path) for path in paths])
         await resolve(storage, uids.study)
         instances = await stored(storage, uids.study)
@@ -161,7 +161,7 @@ async def test_replacement(storage: Storage, proxy: StorageProxy, tmp_path: Path
         assert await content(storage, uids.study) == (files if replaced else {uids.instance: first}), (
             f"request {number}"
         )
-        assert len(await blobs(storage)) == len(before) + replaced, f"request {number}"
+        assert len(await extents(storage)) == len(before) + replaced, f"request {number}"
         for uid in files:
             assert await found(storage, Level.INSTANCE, SOPInstanceUID=uid) == (uid in instances), f"request {number}"
         assert await found(storage, Level.STUDY, PatientID=old) == (not replaced), f"request {number}"
@@ -179,7 +179,7 @@ async def test_delete(storage: Storage, proxy: StorageProxy, instances: int, ste
     number, ended = 1 - step, False
     while not ended:
         number += step
-        before = await blobs(storage)
+        before = await extents(storage)
         study, patient = generate_uid(), uuid.uuid4().hex
         series = [generate_uid() for _ in range(3)]
         values = {"PatientID": patient, "PatientAge": "030Y", "SliceThickness": "1"}
@@ -193,7 +193,7 @@ async def test_delete(storage: Storage, proxy: StorageProxy, instances: int, ste
         left = await stored(storage, study)
         assert len(left) == seen
         assert not ended or not left
-        assert len(await blobs(storage)) == len(before) + len(left), f"request {number}"
+        assert len(await extents(storage)) == len(before) + len(left), f"request {number}"
         actions = [change.action for change in await feed(storage, study)]
         told = ["Create"] * instances + ["Update"] * instances + ["Delete"] * (instances - len(left))
         assert actions == told, f"request {number}"
@@ -204,23 +204,26 @@ async def test_delete(storage: Storage, proxy: StorageProxy, instances: int, ste
 
 
 @pytest.mark.usefixtures("indexed")
-async def test_delete_of_an_instance(storage: Storage, proxy: StorageProxy) -> None:
-    """DEL-9, DEL-10, D-44: what its study says changes with it."""
+@pytest.mark.parametrize("bundled", [True, False])
+async def test_delete_of_an_instance(storage: Storage, proxy: StorageProxy, bundled: bool) -> None:
+    """DEL-9, DEL-10, D-44: what its study says changes with it. Its file is removed from among others, or with its blob."""
     number, ended = 0, False
     while not ended:
         number += 1
         study, series, sop = (generate_uid() for _ in range(3))
         stays, goes = (uuid.uuid4().hex for _ in range(2))
-        await store_files(storage, [builders.instance(study, series, PatientID=stays) for _ in range(2)])
+        files = [builders.instance(study, series, PatientID=stays) for _ in range(2)]
         values = {"PatientID": goes, "PatientAge": "030Y", "SliceThickness": "1"}
-        await store_files(storage, [builders.instance(study, series, sop, **values)])
-        before = await blobs(storage)
+        files.append(builders.instance(study, series, sop, **values))
+        for together in [files] if bundled else [files[:2], files[2:]]:
+            await store_files(storage, together)
+        before = await extents(storage)
         ended = await run(proxy, number, "delete", study, series, sop)
         await resolve(storage, study)
         left = await stored(storage, study)
         assert len(left) == (3 if sop in left else 2)
         assert not ended or sop not in left
-        assert len(await blobs(storage)) == len(before) + len(left) - 3, f"request {number}"
+        assert len(await extents(storage)) == len(before) + len(left) - 3, f"request {number}"
         assert await found(storage, Level.STUDY, PatientID=goes) == (sop in left), f"request {number}"
         assert await found(storage, Level.STUDY, PatientID=stays) == (sop not in left), f"request {number}"
     assert number > 10
@@ -239,7 +242,7 @@ async def test_answer_that_gets_lost(storage: Storage, proxy: StorageProxy, acti
         uids = Uids.of(first)
         files = {uids.instance: first}
         files |= {(sop := generate_uid()): builders.instance(uids.study, uids.series, sop) for _ in range(2)}
-        before = await blobs(storage)
+        before = await extents(storage)
         await store_files(storage, list(files.values())[: 2 if action == "store" else 3])
         proxy.reset()
         proxy.lose_answer(number)
@@ -257,7 +260,7 @@ async def test_answer_that_gets_lost(storage: Storage, proxy: StorageProxy, acti
                 del files[uids.instance]
         assert await content(storage, uids.study) == files, f"request {number}"
         assert await stored(storage, uids.study) == set(files), f"request {number}"
-        assert len(await blobs(storage)) == len(before) + len(files), f"request {number}"
+        assert len(await extents(storage)) == len(before) + len(files), f"request {number}"
         assert not await storage.intents.of_study(keys.study_partition(DEFAULT, uids.study)), f"request {number}"
         assert files or await is_gone(storage, uids.study), f"request {number}"
         if number > len(proxy.log):
@@ -275,7 +278,7 @@ async def test_bulk_update(storage: Storage, proxy: StorageProxy) -> None:
         number += 1
         study, patient, changed = generate_uid(), uuid.uuid4().hex, uuid.uuid4().hex
         await store_files(storage, [builders.instance(study, PatientID=patient) for _ in range(3)])
-        before = await blobs(storage)
+        before = await extents(storage)
         changes = CHANGES | {"00100020": {"vr": "LO", "Value": [changed]}}
         operation = uuid.uuid4().hex
         ended = await run(proxy, number, "update", operation, study, changes)
@@ -283,7 +286,7 @@ async def test_bulk_update(storage: Storage, proxy: StorageProxy) -> None:
         assert await bulk_update.update_study(storage, update) == 3
         await resolve(storage, study)
         assert len(await stored(storage, study)) == 3
-        assert await blobs(storage) == before
+        assert await extents(storage) == before
         actions = [change.action for change in await feed(storage, study)]
         assert actions == ["Create"] * 3 + ["Update"] * 3, f"request {number}"
         assert await found(storage, Level.STUDY, PatientID=patient) == 0, f"request {number}"

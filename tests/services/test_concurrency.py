@@ -16,8 +16,9 @@ from shared.errors import Unavailable
 from shared.services import bulk_update, delete, turns, upkeep
 from shared.services.bulk_update import StudyUpdate
 from shared.services.commit import commit
+from shared.services.files import write_files
 from shared.services.query import Query, parse
-from shared.services.receive import Received, receive, write_blob
+from shared.services.receive import Received, receive
 from shared.services.search import search
 from shared.services.settle import settle
 from shared.services.store import ALREADY_EXISTS, StoreResult
@@ -191,7 +192,7 @@ async def test_commit_whose_requests_do_not_live_to_see_it(
 
 async def received_by(storage: Storage, request: str, file: bytes) -> Received:
     received = await receive(storage.wire, chunks(file), request=request, number=0, study=None, max_bytes=1 << 30)
-    await write_blob(storage.wire, received)
+    await write_files(storage.wire, [received])
     return received
 
 

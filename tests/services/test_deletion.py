@@ -33,7 +33,7 @@ from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from tests import builders
 from tests.support.dicomweb import Uids
-from tests.support.services import blobs, check_history, content, counted, feed, found, is_gone, store_files
+from tests.support.services import check_history, content, counted, extents, feed, found, is_gone, store_files
 
 SERIES = 3
 INSTANCES = 300
@@ -112,7 +112,7 @@ async def test_readers_see_all_or_nothing(storage: Storage, other_host: Storage)
 async def test_series_goes_at_once(storage: Storage) -> None:
     """The others stay as they are; what the study says comes from its newest remaining instance (D-44)."""
     study = generate_uid()
-    before = await blobs(storage)
+    before = await extents(storage)
     series = await filled(storage, study, 30, StudyDescription="stays")
     newest = generate_uid()
     await store_files(storage, [builders.instance(study, newest, StudyDescription="goes", Modality="CT")])
@@ -128,7 +128,7 @@ async def test_series_goes_at_once(storage: Storage) -> None:
         await delete(storage, DEFAULT, study, series[0])
     left = await content(storage, study)
     assert len(left) == 6
-    assert len(await blobs(storage)) == len(before) + 6
+    assert len(await extents(storage)) == len(before) + 6
     key = keys.study_partition(DEFAULT, study)
     assert len([row async for row in storage.instances.every_row(key)]) == 6
     head = await storage.instances.head(key)
@@ -137,7 +137,7 @@ async def test_series_goes_at_once(storage: Storage) -> None:
     await delete(storage, DEFAULT, study, series[1])
     await delete(storage, DEFAULT, study, series[2])
     assert await is_gone(storage, study)
-    assert await blobs(storage) == before
+    assert await extents(storage) == before
 
 
 async def test_instance_by_instance(storage: Storage) -> None:
@@ -161,7 +161,7 @@ async def test_instance_by_instance(storage: Storage) -> None:
 async def test_store_into_what_is_being_cleared(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """DEL-12, STOW-106: it works at once, and the clearance takes nothing of it: row, file, index or feed entry."""
     study = generate_uid()
-    before = await blobs(storage)
+    before = await extents(storage)
     series = [generate_uid() for _ in range(2)]
     sops = [generate_uid() for _ in range(8)]
     old = [builders.instance(study, series[n % 2], sop, PatientID="old") for n, sop in enumerate(sops)]
@@ -173,7 +173,7 @@ async def test_store_into_what_is_being_cleared(storage: Storage, monkeypatch: p
     await delete(storage, DEFAULT, study)
     monkeypatch.undo()
     assert await content(storage, study) == {}
-    assert len(await blobs(storage)) == len(before) + 8
+    assert len(await extents(storage)) == len(before) + 8
     key = keys.study_partition(DEFAULT, study)
     floor = (await storage.instances.head(key)).study
     patient = uuid.uuid4().hex
@@ -190,7 +190,7 @@ async def test_store_into_what_is_being_cleared(storage: Storage, monkeypatch: p
     await upkeep.upkeep(storage, Settings())
     assert await content(storage, study) == expected
     assert await content(storage, study, original=True) == expected
-    assert len(await blobs(storage)) == len(before) + 2
+    assert len(await extents(storage)) == len(before) + 2
     assert len([row async for row in storage.instances.every_row(key)]) == 2
     assert (await storage.instances.head(key)).change_sets == []
     for sop in sops:
@@ -201,7 +201,7 @@ async def test_store_into_what_is_being_cleared(storage: Storage, monkeypatch: p
     assert Counter(change.action for change in changes) == {CREATE: 10, UPDATE: 8, DELETE: 8}
     await delete(storage, DEFAULT, study)
     assert await is_gone(storage, study)
-    assert await blobs(storage) == before
+    assert await extents(storage) == before
 
 
 async def left_undone(*_: object, **__: object) -> bool:
@@ -213,11 +213,11 @@ async def test_more_than_a_request_clears_away(storage: Storage, monkeypatch: py
     """D-50: the request goes on when it has been answered, and upkeep when it next comes by, however short ago that was."""
     monkeypatch.setattr(deletion, "_CLEARED_PER_REQUEST", 90)
     study = generate_uid()
-    before = await blobs(storage)
+    before = await extents(storage)
     await filled(storage, study, 250)
     rest = await delete(storage, DEFAULT, study)
     assert rest is not None
-    assert len(await blobs(storage)) == len(before) + 160
+    assert len(await extents(storage)) == len(before) + 160
     assert await content(storage, study) == {}
     of_request = deletion.clear_rest(storage, rest)
     match who:
@@ -230,7 +230,7 @@ async def test_more_than_a_request_clears_away(storage: Storage, monkeypatch: py
             await of_request
     assert not await storage.intents.of_study(keys.study_partition(DEFAULT, study))
     assert await is_gone(storage, study)
-    assert await blobs(storage) == before
+    assert await extents(storage) == before
     check_history(await feed(storage, study), [])
 
 
@@ -238,7 +238,7 @@ async def test_stores_and_deletes_of_two_hosts(storage: Storage, other_host: Sto
     """DEL-12: no store is refused for what is deleted already, and what is there at the end is whole."""
     study, series = generate_uid(), [generate_uid() for _ in range(2)]
     sops = [generate_uid() for _ in range(4)]
-    before = await blobs(storage)
+    before = await extents(storage)
     hosts = (storage, other_host)
 
     async def send(number: int) -> StoreResult:
@@ -257,14 +257,14 @@ async def test_stores_and_deletes_of_two_hosts(storage: Storage, other_host: Sto
     )
     left = await content(storage, study)
     check_history(await feed(storage, study), left)
-    assert len(await blobs(storage)) == len(before) + len(left)
+    assert len(await extents(storage)) == len(before) + len(left)
     for sop in sops:
         assert await found(storage, Level.INSTANCE, SOPInstanceUID=sop) == (sop in left)
     assert not await storage.intents.of_study(keys.study_partition(DEFAULT, study))
     await asyncio.gather(*(send(0) for _ in range(2)))
     await asyncio.gather(remove(0), remove(1))
     assert await is_gone(storage, study)
-    assert await blobs(storage) == before
+    assert await extents(storage) == before
 
 
 @pytest.mark.parametrize("cleared", [True, False])
@@ -326,7 +326,7 @@ async def test_series_costs_no_reads_of_others(storage: Storage) -> None:
 async def test_clearance_twice_at_once(storage: Storage, other_host: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """DEL-11: the request and upkeep do not get in each other's way; one Delete entry for each instance."""
     study = generate_uid()
-    before = await blobs(storage)
+    before = await extents(storage)
     await filled(storage, study, 200)
     monkeypatch.setattr(deletion, "clear", left_undone)
     await delete(storage, DEFAULT, study)
@@ -336,5 +336,5 @@ async def test_clearance_twice_at_once(storage: Storage, other_host: Storage, mo
     )
     await upkeep.upkeep(storage, Settings())
     assert await is_gone(storage, study)
-    assert await blobs(storage) == before
+    assert await extents(storage) == before
     check_history(await feed(storage, study), [])

@@ -19,11 +19,13 @@ from shared.dicom.searchable import Level
 from shared.services import bulk_update, delete, fsck, health
 from shared.services.bulk_update import LOCK, StudyUpdate
 from shared.services.commit import commit
+from shared.services.files import remove_files, write_files
 from shared.services.query import Query, parse
-from shared.services.receive import receive, write_blob
+from shared.services.receive import receive
 from shared.services.search import search
 from shared.storage import change_feed, intents, keys
 from shared.storage.account import StorageAccount
+from shared.storage.bundles import FILES
 from shared.storage.change_feed import CREATE, Change, Entry
 from shared.storage.instance_row import InstanceRow
 from shared.storage.instances import TABLE
@@ -195,6 +197,15 @@ async def orphan(study: Study) -> Undo:
     await study.storage.wire.put_blob(keys.blob_name(new_request_id(), 0), b"orphan", names)
 
 
+async def orphan_in_a_bundle(study: Study) -> Undo:
+    row = next(row for row in await study.rows() if row.files > 1)
+    bundle = await study.storage.wire.get_bundle(row.blob)
+    assert bundle
+    files = f"{bundle.metadata[FILES]} {len(bundle.data)}+6/1/2"
+    metadata = {**bundle.metadata, FILES: files}
+    assert await study.storage.wire.replace_bundle(row.blob, bundle.data + b"orphan", metadata, bundle.etag)
+
+
 async def missing_time(study: Study) -> Undo:
     _, past = await study.storage.change_feed.bounds(None, None)
     [entry] = await study.storage.change_feed.read(past - 1, past)
@@ -213,17 +224,36 @@ async def held_lock(study: Study) -> Undo:
     assert await study.storage.operations.acquire(LOCK, uuid.uuid4().hex)
 
 
+async def alone(study: Study) -> InstanceRow:
+    """The row of an instance whose file is the only one in its blob."""
+    return next(row for row in await study.rows() if row.files == 1)
+
+
 async def missing_file(study: Study) -> Undo:
-    row = (await study.rows())[0]
+    row = await alone(study)
     content = b"".join([chunk async for chunk in study.storage.wire.read_blob(row.blob)])
     await study.storage.wire.delete_blob(row.blob)
     names = {"study": study.uid, "series": row.series, "instance": row.sop_instance}
     return lambda: study.storage.wire.put_blob(row.blob, content, names)
 
 
+async def missing_file_of_a_bundle(study: Study) -> Undo:
+    row = next(row for row in await study.rows() if row.files > 1)
+    bundle = await study.storage.wire.get_bundle(row.blob)
+    assert bundle
+    await remove_files(study.storage.wire, row.extents)
+
+    async def undo() -> None:
+        rest = await study.storage.wire.get_bundle(row.blob)
+        assert rest
+        assert await study.storage.wire.replace_bundle(row.blob, bundle.data, bundle.metadata, rest.etag)
+
+    return undo
+
+
 async def short_file(study: Study) -> Undo:
     restore = await missing_file(study)
-    row = (await study.rows())[0]
+    row = await alone(study)
     names = {"study": study.uid, "series": row.series, "instance": row.sop_instance}
     await study.storage.wire.put_blob(row.blob, b"short", names)
 
@@ -276,12 +306,14 @@ REPAIRED = [
     (stray_lookup, "a stray row in lookupstudies"),
     (stray_lookup_of_an_instance, "a stray row in lookupSOPInstanceUID"),
     (orphan, "belongs to no instance"),
+    (orphan_in_a_bundle, "a file in the blob"),
     (missing_time, "the time index lacks"),
     (silent_intent, "has been silent"),
     (held_lock, "although it is over"),
 ]
 NOT_REPAIRED = [
     (missing_file, "is missing"),
+    (missing_file_of_a_bundle, "is missing"),
     (short_file, "has 5 bytes instead of"),
     (missing_metadata, "is missing"),
     (gap_in_the_feed, "are missing"),
@@ -327,7 +359,7 @@ async def test_entries_that_the_feed_lacks_are_appended(storage: Storage, study:
         study=None,
         max_bytes=1 << 30,
     )
-    await write_blob(storage.wire, received)
+    await write_files(storage.wire, [received])
     await commit(storage, study.key, [received], replacing=False)
     report = await found(storage, repair=True)
     assert ("1 entries of the change feed are missing", True) in report

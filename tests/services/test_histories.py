@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import generate_uid
 
+from devhost.azurite import Azurite
 from shared.dicom.searchable import Level
 from shared.errors import NotFound
 from shared.services import bulk_update, change_feed
@@ -27,7 +28,7 @@ from shared.storage.change_feed import CREATE, DELETE, UPDATE
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from tests import builders
-from tests.support.services import blobs, check_history, content, feed, found, is_gone, store_files
+from tests.support.services import check_history, content, extents, feed, found, is_gone, store_files
 
 type Step = tuple[str, int, str]
 """What is done, to which of the instances (or to its series), with which PatientID."""
@@ -144,7 +145,7 @@ async def check(storage: Storage, world: World) -> None:
 
 
 async def play(storage: Storage, steps: list[Step]) -> None:
-    before = await blobs(storage)
+    before = await extents(storage)
     world = World()
     for step in [("post", 0, "p1"), *steps]:
         told = await do(storage, world, step)
@@ -153,12 +154,13 @@ async def play(storage: Storage, steps: list[Step]) -> None:
         assert Counter(new) == told
         world.told += new
         await check(storage, world)
-        assert len(await blobs(storage)) == len(before) + len(world.stored)
+        assert len(await extents(storage)) == len(before) + len(world.stored)
         assert not await storage.intents.of_study(keys.study_partition(DEFAULT, world.study))
 
 
-def test_random_histories(account: StorageAccount) -> None:
+def test_random_histories(own_azurite: Azurite) -> None:
     """D-19, D-44, DEL-3, DEL-5, DEL-9, DEL-11, CF-40 to CF-55, UPD-50: one after the other."""
+    account = StorageAccount.from_environment({"AzureWebJobsStorage": own_azurite.connection_string})
     with asyncio.Runner() as runner:
         storage = runner.run(Storage.open(account))
 

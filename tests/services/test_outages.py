@@ -19,7 +19,7 @@ from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from shared.storage.wire import StorageError
 from tests import builders
-from tests.support.services import blobs, is_gone, store_files
+from tests.support.services import extents, is_gone, store_files
 from tests.support.storage_proxy import StorageProxy
 
 NO_ANSWER = 0
@@ -71,7 +71,7 @@ async def test_long_outage(storage: Storage, behind: Storage, proxy: StorageProx
     """D-16: wherever it begins, the store fails, and after upkeep its instances are there whole or not at all."""
     number, failed = 1, True
     while failed:
-        before = await blobs(storage)
+        before = await extents(storage)
         study = generate_uid()
         proxy.reset()
         proxy.fail(number, status)
@@ -83,7 +83,7 @@ async def test_long_outage(storage: Storage, behind: Storage, proxy: StorageProx
         instances = await found(storage, study)
         assert len(instances) in ((0, 2) if failed else (2,)), f"request {number}"
         assert await created(storage, study) == instances, f"request {number}"
-        assert len(await blobs(storage) - before) == len(instances), f"request {number}"
+        assert len(await extents(storage) - before) == len(instances), f"request {number}"
         number += step
     assert number > 10
 
@@ -95,7 +95,7 @@ async def test_long_outage_at_a_delete(
     """DEL-15, D-50: wherever it begins, all is there or nothing; the files of what is deleted are gone after upkeep."""
     number, failed = 1, True
     while failed:
-        before = await blobs(storage)
+        before = await extents(storage)
         study = generate_uid()
         await store_files(storage, [builders.instance(study, rows=0) for _ in range(3)])
         proxy.reset()
@@ -108,7 +108,7 @@ async def test_long_outage_at_a_delete(
         assert left in ((0, 3) if failed else (0,)), f"request {number}"
         await resolve(storage, study)
         assert len(await found(storage, study)) == left
-        assert len(await blobs(storage)) == len(before) + left, f"request {number}"
+        assert len(await extents(storage)) == len(before) + left, f"request {number}"
         assert await is_gone(storage, study) == (not left), f"request {number}"
         number += step
     assert number > 8

@@ -20,8 +20,9 @@ from shared.errors import BadRequest, Conflict
 from shared.services import bulk_update, delete, fsck, operations, query_tags, reindex, upkeep
 from shared.services.bulk_update import StudyUpdate
 from shared.services.commit import commit
+from shared.services.files import write_files
 from shared.services.query import Query
-from shared.services.receive import receive, write_blob
+from shared.services.receive import receive
 from shared.services.study_check import check_study
 from shared.services.tag_list import change
 from shared.storage import keys
@@ -298,7 +299,7 @@ async def test_store_that_died_before_it_learnt_of_the_tag(storage: Storage) -> 
     file = builders.instance(PatientSex="F", SliceThickness="2.5")
     request = new_request_id()
     received = await receive(storage.wire, chunks(file), request=request, number=0, study=None, max_bytes=1 << 20)
-    await write_blob(storage.wire, received)
+    await write_files(storage.wire, [received])
     key = keys.study_partition(DEFAULT, received.study)
     intent = Intent(request, STORE, {key})
     await storage.intents.write(intent)

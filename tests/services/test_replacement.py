@@ -17,11 +17,12 @@ from shared.services import bulk_update, upkeep
 from shared.services.bulk_update import StudyUpdate
 from shared.services.commit import commit
 from shared.services.delete import delete
+from shared.services.files import write_files
 from shared.services.metadata import latest_metadata
 from shared.services.publish import publish_all
 from shared.services.query import Query, parse
 from shared.services.races import StudyChanged
-from shared.services.receive import receive, write_blob
+from shared.services.receive import receive
 from shared.services.search import search
 from shared.storage import keys
 from shared.storage.change_feed import CREATE, DELETE, UPDATE
@@ -30,7 +31,7 @@ from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
 from tests import builders
 from tests.support.dicomweb import Uids
-from tests.support.services import blobs, check_history, chunks, content, feed, found, store_files
+from tests.support.services import check_history, chunks, content, extents, feed, found, store_files
 
 
 async def update(storage: Storage, study: str, patient: str) -> int | None:
@@ -41,7 +42,7 @@ async def update(storage: Storage, study: str, patient: str) -> int | None:
 async def commit_only(storage: Storage, key: str, request: str, file: bytes) -> None:
     """What a request has done that dies after its commit."""
     received = await receive(storage.wire, chunks(file), request=request, number=0, study=None, max_bytes=1 << 30)
-    await write_blob(storage.wire, received)
+    await write_files(storage.wire, [received])
     await commit(storage, key, [received], replacing=True)
 
 
@@ -50,13 +51,13 @@ async def test_instance_gives_way(storage: Storage) -> None:
     patients = [uuid.uuid4().hex for _ in range(2)]
     first = builders.instance(PatientID=patients[0], AccessionNumber="A")
     uids = Uids.of(first)
-    before = await blobs(storage)
+    before = await extents(storage)
     await store_files(storage, [first])
     new = builders.instance(uids.study, uids.series, uids.instance, PatientID=patients[1], AccessionNumber=None)
     result = await store_files(storage, [new], replacing=True)
     assert len(result.stored) == 1
     assert await content(storage, uids.study) == {uids.instance: new}
-    assert len(await blobs(storage)) == len(before) + 1
+    assert len(await extents(storage)) == len(before) + 1
     assert [change.action for change in await feed(storage, uids.study)] == [CREATE, UPDATE]
     assert [await found(storage, Level.STUDY, PatientID=patient) for patient in patients] == [0, 1]
     assert await found(storage, Level.INSTANCE, SOPInstanceUID=uids.instance) == 1
@@ -94,13 +95,13 @@ async def test_same_bytes(storage: Storage) -> None:
     await store_files(storage, files[:2])
     key = keys.study_partition(DEFAULT, study)
     rows = {row.sop_instance: row async for row in storage.instances.every_row(key)}
-    before = await blobs(storage)
+    before = await extents(storage)
     result = await store_files(storage, files, replacing=True)
     assert [item.failure for item in result.files] == [None] * 3
     assert [change.action for change in await feed(storage, study)] == [CREATE] * 3
     after = {row.sop_instance: row async for row in storage.instances.every_row(key)}
     assert rows.items() <= after.items()
-    assert len(await blobs(storage)) == len(before) + 1
+    assert len(await extents(storage)) == len(before) + 1
 
 
 async def test_same_length(storage: Storage) -> None:
@@ -161,7 +162,7 @@ async def test_two_hosts(storage: Storage, other_host: Storage, others: list[str
     """D-19, D-51: each instance ends as one of the requests left it, the feed tells one history, no file is left over."""
     study, series = generate_uid(), generate_uid()
     sops = [generate_uid() for _ in range(2)]
-    before = await blobs(storage)
+    before = await extents(storage)
 
     def files(number: int) -> list[bytes]:
         return [builders.instance(study, series, sop, StudyID=str(number)) for sop in sops]
@@ -188,7 +189,7 @@ async def test_two_hosts(storage: Storage, other_host: Storage, others: list[str
     originals = await content(storage, study, original=True)
     possible = {sop: {pair[index] for pair in sent.values()} for index, sop in enumerate(sops)}
     assert all(originals[sop] in possible[sop] for sop in sops)
-    assert len(await blobs(storage)) == len(before) + 2
+    assert len(await extents(storage)) == len(before) + 2
     changes = await feed(storage, study)
     check_history(changes, sops)
     versions = Counter(change.version for change in changes if change.action != DELETE)

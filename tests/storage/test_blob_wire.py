@@ -10,6 +10,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import BlobBlock, ContentSettings
 from azure.storage.blob.aio import ContainerClient
 
+from shared.storage import blob_wire
 from shared.storage.pipeline import CHUNK
 from shared.storage.wire import BlobNotFound, StorageError, Wire
 from tests.support.storage_proxy import StorageProxy
@@ -142,6 +143,41 @@ async def test_blocks_of_the_sdk(wire: Wire, sdk_container: ContainerClient, pre
     await blob.stage_block("b", b"second")
     await blob.commit_block_list([BlobBlock("a"), BlobBlock("b")])
     assert await read(wire, prefix) == b"first second"
+
+
+async def test_what_arrives_damaged(wire: Wire, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks and bundles carry a digest, either way."""
+    await wire.put_blob(prefix, content(1000), METADATA)
+    bundle = await wire.get_bundle(prefix)
+    assert bundle
+    assert (bundle.data, bundle.metadata) == (content(1000), METADATA)
+
+    async def digest_of_something_else(data: bytes) -> str:
+        return base64.b64encode(bytes(16)).decode()
+
+    monkeypatch.setattr(blob_wire, "_digest", digest_of_something_else)
+    with pytest.raises(StorageError, match="Md5Mismatch"):
+        await wire.put_block(f"{prefix}b", block_id(0), b"data")
+    with pytest.raises(StorageError, match="Md5Mismatch"):
+        await wire.get_bundle(prefix)
+    with pytest.raises(StorageError, match="Md5Mismatch"):
+        await wire.replace_bundle(prefix, content(1000), METADATA, bundle.etag)
+    monkeypatch.undo()
+    assert await wire.get_bundle(prefix) == bundle
+
+
+async def test_a_bundle_is_replaced_by_the_first_who_has_read_it(wire: Wire, prefix: str) -> None:
+    await wire.put_blob(prefix, content(1000), METADATA)
+    bundle = await wire.get_bundle(prefix)
+    assert bundle
+    assert await wire.replace_bundle(prefix, content(2000), {"a": "2"}, bundle.etag)
+    assert not await wire.replace_bundle(prefix, content(3000), {"a": "3"}, bundle.etag)
+    found = await wire.get_bundle(prefix)
+    assert found
+    assert (found.data, found.metadata) == (content(2000), {"a": "2"})
+    await wire.delete_blob(prefix)
+    assert await wire.get_bundle(prefix) is None
+    assert not await wire.replace_bundle(prefix, content(3000), {"a": "3"}, found.etag)
 
 
 async def test_a_block_that_is_not_there(wire: Wire, sdk_container: ContainerClient, prefix: str) -> None:

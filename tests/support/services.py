@@ -15,6 +15,7 @@ from shared.services.store import StoreResult, store
 from shared.services.stored_file import read_file
 from shared.settings import Settings
 from shared.storage import keys
+from shared.storage.bundles import contents
 from shared.storage.change_feed import DELETE, UPDATE, Change
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
@@ -44,9 +45,10 @@ async def feed(storage: Storage, study: str) -> list[Change]:
     return [entry.change for entry in entries if entry.change.study == study]
 
 
-async def blobs(storage: Storage) -> set[str]:
-    """The names of all stored files."""
-    return {name async for name in storage.wire.list_blobs("")}
+async def extents(storage: Storage) -> set[tuple[str, int]]:
+    """The blobs and offsets of all stored files."""
+    blobs = [blob async for blob in storage.wire.blobs("")]
+    return {(file.blob, file.offset) for blob in blobs for file in contents(blob.name, blob.length, blob.metadata)}
 
 
 async def found(storage: Storage, level: Level, **filters: str) -> int:
