@@ -2,7 +2,7 @@
 
 `--peer orthanc` measures beside Orthanc; `--quick` takes less than two minutes, `--full` also updates 50 studies in one
 operation and searches 50,000; `--json` prints for machines; `--docs` writes docs/performance.md and its chart.
-`python -m bench.wire`, `.dicom_json`, `.feed`, `.startup` and `.soak` measure parts.
+`python -m bench.wire`, `.dicom_json`, `.feed`, `.startup`, `.workers` and `.soak` measure parts.
 """
 
 from __future__ import annotations

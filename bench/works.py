@@ -154,7 +154,7 @@ def _update(servers: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
     if sizes.studies_of_an_update:
         studies = [generate_uid() for _ in range(sizes.studies_of_an_update)]
         with ThreadPoolExecutor(CLIENTS) as clients:
-            list(clients.map(partial(_store_small, servers[0], sizes.many), studies))
+            list(clients.map(partial(store_small, servers[0], sizes.many), studies))
         yield Work(
             f"change the name in {len(studies)} studies of {sizes.many:,} x 4 KB",
             lambda server, _: [lambda: server.change_name(studies, "New^Name")],
@@ -202,7 +202,7 @@ def _store_in_all(servers: Sequence[Server], study: str, count: int, series: str
     return first
 
 
-def _store_small(server: Server, count: int, study: str) -> None:
+def store_small(server: Server, count: int, study: str) -> None:
     """Stores a study of small instances in one series, a hundred at a time."""
     series = generate_uid()
     for first in range(1, count + 1, 100):

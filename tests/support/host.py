@@ -25,7 +25,13 @@ class Host:
     """`python -m devhost` on a data folder of its own. It can be killed and started again on the same data."""
 
     def __init__(
-        self, connection_string: str, data: Path, task_hub: str = "", log_level: str = "INFO", **environment: str
+        self,
+        connection_string: str,
+        data: Path,
+        task_hub: str = "",
+        log_level: str = "INFO",
+        workers: int = 1,
+        **environment: str,
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -33,6 +39,7 @@ class Host:
         self._data = data
         self._task_hub = ["--task-hub", task_hub] if task_hub else []
         self._log_level = log_level
+        self._workers = workers
         self._environment = {**os.environ, "AzureWebJobsStorage": connection_string, "DICOM_AUTHENTICATION": "off"}
         self._environment |= environment
         self._process: subprocess.Popen[bytes] | None = None
@@ -51,6 +58,8 @@ class Host:
             *self._task_hub,
             "--log-level",
             self._log_level,
+            "--workers",
+            str(self._workers),
         ]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stdout=log, stderr=log)
