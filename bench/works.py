@@ -128,6 +128,8 @@ def _search(servers: Sequence[Server], sizes: Sizes) -> Iterator[Work]:
         }.items():
             name, path = f"search {count:,} studies: {kind}", f"/studies?{query}&limit=100"
             yield Work(name, _gets(path, JSON, 5), rounds=sizes.rounds)
+            if kind == "PatientID":
+                yield emulator.search(name, "P00000", 100, sizes.rounds)
             if count == max(sizes.studies):
                 nothing = _gets(f"/partitions/{archive.EMPTY_PARTITION}{path}", JSON, 5, 204)
                 yield Work(f"search {count:,}: {kind}, no hit", nothing, rounds=sizes.rounds, peer=False)
