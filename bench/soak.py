@@ -1,6 +1,6 @@
 """`python -m bench.soak [STORES]`: whether the service keeps its size while it stores very many instances (100,000).
 
-Eight clients store studies of 1,000 small instances, a hundred a request.
+Eight clients store studies of 1,000 small instances, a hundred a request; STORES are a multiple of 10,000.
 """
 
 from __future__ import annotations

@@ -23,8 +23,7 @@ from shared.services.settle import settle
 from shared.services.study_check import Violation, check_study
 from shared.services.tag_index import instance_lookups
 from shared.storage import keys, lookups
-from shared.storage.bundles import Extent, contents
-from shared.storage.instance_row import InstanceRow
+from shared.storage.bundles import Extent
 from shared.storage.intents import Intent
 from shared.storage.lookups import LookupKey, instance_key, rows_of, table_of
 from shared.storage.operations import ENDED, REINDEX, UPDATE
@@ -215,11 +214,11 @@ async def _orphans_of(storage: Storage, partitions: Iterable[str], blobs: list[S
             key = keys.study_partition(partition, study)
             async with gate:
                 row = await storage.instances.get(key, series, instance)
-            if key in busy or (row and _is_of(row, file)):
+            if key in busy or (row and file.place in [extent.place for extent in row.extents]):
                 return False
-        return any([file in _files(blob) async for blob in storage.wire.blobs(file.blob)])
+        return any([file in blob.files async for blob in storage.wire.blobs(file.blob)])
 
-    files = {file: identifiers for blob in blobs for file, identifiers in _files(blob).items()}
+    files = {file: identifiers for blob in blobs for file, identifiers in blob.files.items()}
     found = await asyncio.gather(*(is_orphan(file, *identifiers) for file, identifiers in files.items()))
     return [
         Violation(
@@ -230,14 +229,6 @@ async def _orphans_of(storage: Storage, partitions: Iterable[str], blobs: list[S
         for (file, (study, *_)), orphan in zip(files.items(), found, strict=True)
         if orphan
     ]
-
-
-def _files(blob: StoredBlob) -> dict[Extent, tuple[str, str, str]]:
-    return contents(blob.name, blob.length, blob.metadata)
-
-
-def _is_of(row: InstanceRow, file: Extent) -> bool:
-    return (file.blob, file.offset) in [(extent.blob, extent.offset) for extent in row.extents]
 
 
 # Work in flight

@@ -13,7 +13,7 @@ from shared.services.feed_check import FeedIndex
 from shared.services.settle import settle
 from shared.services.tag_index import index_study, is_indexed, without_dead
 from shared.storage import keys
-from shared.storage.bundles import Extent, contents
+from shared.storage.bundles import Extent
 from shared.storage.change_feed import CREATE, UPDATE, Change
 from shared.storage.instance_row import InstanceRow
 from shared.storage.instances import TABLE
@@ -186,11 +186,11 @@ async def _files(storage: Storage, key: str, rows: Sequence[InstanceRow]) -> lis
     async def files_below(prefix: str) -> list[Extent]:
         async with gate:
             blobs = [blob async for blob in storage.wire.blobs(prefix)]
-        return [file for blob in blobs for file in contents(blob.name, blob.length, blob.metadata)]
+        return [file for blob in blobs for file in blob.files]
 
     prefixes = {row.blob.rpartition("/")[0] + "/" for row in rows}
     found = await asyncio.gather(*(files_below(prefix) for prefix in prefixes))
-    files = {(file.blob, file.offset): file for some in found for file in some}
+    files = {file.place: file for some in found for file in some}
     violations = []
     for row in rows:
         where = f"{key} {row.series} {row.sop_instance}"

@@ -14,7 +14,6 @@ from shared.services.settle import settle
 from shared.services.tag_index import index_changed, index_study
 from shared.settings import Settings
 from shared.storage import intents, keys
-from shared.storage.bundles import contents
 from shared.storage.instances import TABLE
 from shared.storage.intents import Intent
 from shared.storage.lookups import instance_key
@@ -67,15 +66,14 @@ async def _resolve_store(storage: Storage, intent: Intent) -> None:
         await _fence(storage, key, intent.id)
         head = await storage.instances.head(key)
         rows = [row async for row in storage.instances.every_row(key) if row.request == intent.id]
-        referenced |= {(extent.blob, extent.offset) for row in rows for extent in row.extents}
+        referenced |= {extent.place for row in rows for extent in row.extents}
         await settle(storage, key, head, {})
         await storage.lookups.write({instance_key(key, row): "{}" for row in rows if head.holds(row)})
         tags = await storage.query_tags.read()
         await index_study(storage, key, tags, tags.indexed)
         await publish_stored(storage, key, rows)
     async for blob in storage.wire.blobs(keys.request_prefix(intent.id)):
-        files = contents(blob.name, blob.length, blob.metadata)
-        await remove_files(storage.wire, [file for file in files if (file.blob, file.offset) not in referenced])
+        await remove_files(storage.wire, [file for file in blob.files if file.place not in referenced])
     await storage.intents.done(intent)
 
 

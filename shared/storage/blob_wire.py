@@ -17,7 +17,7 @@ import aiohttp
 from azure.core.exceptions import AzureError
 
 from .account import CONTAINER
-from .bundles import FILES, has_files
+from .bundles import FILES, Extent, contents, has_files
 from .pipeline import Pipeline, StorageError, error_code, only
 
 BLOB_HEADERS = {"x-ms-version": "2021-12-02"}
@@ -45,6 +45,11 @@ class StoredBlob:
     name: str
     length: int
     metadata: Mapping[str, str]
+
+    @property
+    def files(self) -> dict[Extent, tuple[str, str, str]]:
+        """The files in it, with the UIDs of study, series and instance."""
+        return contents(self.name, self.length, self.metadata)
 
 
 @dataclass(frozen=True, slots=True)

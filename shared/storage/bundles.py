@@ -39,6 +39,11 @@ class Extent(NamedTuple):
     length: int = 0
     files: int = 1
 
+    @property
+    def place(self) -> tuple[str, int]:
+        """What no other file has."""
+        return self.blob, self.offset
+
 
 def pack_files(files: Iterable[BundledFile]) -> str:
     """The value of the metadata `FILES`."""

@@ -15,7 +15,6 @@ from shared.services.store import StoreResult, store
 from shared.services.stored_file import read_file
 from shared.settings import Settings
 from shared.storage import keys
-from shared.storage.bundles import contents
 from shared.storage.change_feed import DELETE, UPDATE, Change
 from shared.storage.partitions import DEFAULT
 from shared.storage.storage import Storage
@@ -48,7 +47,7 @@ async def feed(storage: Storage, study: str) -> list[Change]:
 async def extents(storage: Storage) -> set[tuple[str, int]]:
     """The blobs and offsets of all stored files."""
     blobs = [blob async for blob in storage.wire.blobs("")]
-    return {(file.blob, file.offset) for blob in blobs for file in contents(blob.name, blob.length, blob.metadata)}
+    return {file.place for blob in blobs for file in blob.files}
 
 
 async def found(storage: Storage, level: Level, **filters: str) -> int:
